@@ -1,0 +1,1 @@
+//! Configuration of training and distillation: plain data, checked before anything runs.

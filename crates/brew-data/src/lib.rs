@@ -1,0 +1,1 @@
+//! From text files to padded batches, and the metrics of what comes out.

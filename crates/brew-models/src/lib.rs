@@ -1,0 +1,1 @@
+//! Encoders that distillation is about, and their Hugging Face checkpoints in and out.

@@ -1,0 +1,1 @@
+//! What the tests of the other crates share: the test backend and the golden loader.

@@ -1,0 +1,1 @@
+//! Distil language models: models, data, losses and distillers behind one facade.
