@@ -1,1 +1,38 @@
-fn main() {}
+//! What the maintainers of the workspace run: `cargo xtask <command>`.
+//!
+//! Nothing here links the library: the checks read files, and experiments start the `textbrew` program, so this
+//! crate builds in seconds.
+#![allow(clippy::print_stdout, reason = "a terminal program")]
+
+mod tidy;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Checks and experiments of the workspace", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check what the compiler does not: arrows between crates, backends in one place, one optimizer step,
+    /// no stubs, readable files
+    Tidy,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let root = workspace_root()?;
+    match Arguments::parse().command {
+        Command::Tidy => tidy::run(root),
+    }
+}
+
+fn workspace_root() -> anyhow::Result<&'static Path> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in a folder of the workspace")
+}
