@@ -1,1 +1,42 @@
 //! Encoders that distillation is about, and their Hugging Face checkpoints in and out.
+//!
+//! ```no_run
+//! use brew_models::{LoadOptions, load_pretrained};
+//! use brew_testkit::TestBackend;
+//!
+//! let folder = std::path::Path::new("bert-base-uncased");
+//! let pretrained = load_pretrained::<TestBackend>(folder, &LoadOptions::default(), &Default::default())?;
+//! println!("{} labels, new: {:?}", pretrained.config.num_labels(), pretrained.initialised);
+//! # Ok::<(), brew_models::ModelError>(())
+//! ```
+
+mod activation;
+mod attention;
+mod classification;
+mod config;
+mod dropout;
+mod embeddings;
+mod encoder;
+mod error;
+mod export;
+mod import;
+mod init;
+mod layer;
+mod names;
+mod output;
+mod parameters;
+mod pickle;
+mod state;
+
+pub use activation::Activation;
+pub use attention::BertAttention;
+pub use classification::{BertForSequenceClassification, BertPooler, StudentHead};
+pub use config::BertConfig;
+pub use embeddings::BertEmbeddings;
+pub use encoder::BertEncoder;
+pub use error::{Misfit, ModelError, ShapeMismatch};
+pub use export::{TOKENIZER_FILES, save_pretrained};
+pub use import::{LoadOptions, Pretrained, from_state_dict, load_pretrained};
+pub use layer::{BertFeedForward, BertLayer};
+pub use output::{EncoderInput, EncoderOutput, Mode, ModelOutput, OutputRequest};
+pub use parameters::{ParameterRow, ParameterTable};

@@ -1,0 +1,74 @@
+//! Word, position and segment embeddings.
+
+use burn::module::Module;
+use burn::nn::{Embedding, LayerNorm};
+use burn::tensor::{Int, Tensor, backend::Backend};
+
+use crate::dropout::Dropout;
+use crate::init::Builder;
+use crate::{BertConfig, ModelError};
+
+/// The sum of a token's word, segment and position embedding, normalised.
+#[derive(Module, Debug)]
+pub struct BertEmbeddings<B: Backend> {
+    /// `[vocab_size, hidden]`.
+    pub word_embeddings: Embedding<B>,
+    /// `[max_position_embeddings, hidden]`.
+    pub position_embeddings: Embedding<B>,
+    /// `[type_vocab_size, hidden]`.
+    pub token_type_embeddings: Embedding<B>,
+    /// Over the sum of the three.
+    pub layer_norm: LayerNorm<B>,
+    #[module(skip)]
+    pad_token_id: Option<usize>,
+    #[module(skip)]
+    dropout: f64,
+}
+
+impl<B: Backend> BertEmbeddings<B> {
+    pub(crate) fn build(
+        builder: &mut Builder<'_, B>,
+        path: &str,
+        config: &BertConfig,
+    ) -> Result<Self, ModelError> {
+        Ok(Self {
+            word_embeddings: builder.embedding(&format!("{path}.word_embeddings"))?,
+            position_embeddings: builder.embedding(&format!("{path}.position_embeddings"))?,
+            token_type_embeddings: builder.embedding(&format!("{path}.token_type_embeddings"))?,
+            layer_norm: builder.layer_norm(&format!("{path}.layer_norm"), config.layer_norm_eps)?,
+            pad_token_id: config.pad_token_id,
+            dropout: config.hidden_dropout_prob,
+        })
+    }
+
+    /// # Shapes
+    /// - `input_ids`, `token_type_ids`: `[batch, length]`
+    /// - output: `[batch · length, hidden]`
+    pub(crate) fn forward(
+        &self,
+        input_ids: Tensor<B, 2, Int>,
+        token_type_ids: Tensor<B, 2, Int>,
+        dropout: &mut Dropout,
+    ) -> Tensor<B, 2> {
+        let [batch, length] = input_ids.dims();
+        let positions = self.position_embeddings.weight.val();
+        let [longest, hidden] = positions.dims();
+        assert!(length <= longest, "a batch of {length} tokens, and the model has {longest} positions");
+        let positions = positions.slice([0..length]).reshape([1, length, hidden]);
+        let words = self.words(input_ids);
+        let segments = self.token_type_embeddings.forward(token_type_ids);
+        let sum = (words + segments + positions).reshape([batch * length, hidden]);
+        dropout.apply(self.layer_norm.forward(sum), self.dropout)
+    }
+
+    /// PyTorch's `padding_idx`: the word row of the padding token gets no gradient.
+    fn words(&self, input_ids: Tensor<B, 2, Int>) -> Tensor<B, 3> {
+        let words = self.word_embeddings.forward(input_ids.clone());
+        let Some(pad) = self.pad_token_id else { return words };
+        if !B::ad_enabled(&words.device()) {
+            return words;
+        }
+        let is_padding = input_ids.equal_elem(pad as i64).unsqueeze_dim::<3>(2).expand(words.shape());
+        words.clone().mask_where(is_padding, words.detach())
+    }
+}

@@ -1,0 +1,159 @@
+//! Hugging Face checkpoints, written.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::path::Path;
+
+use burn::tensor::{TensorData, backend::Backend};
+use safetensors::{Dtype, View};
+use serde_json::Value;
+
+use crate::names::parameter_specs;
+use crate::state::{check_shapes, read_parameters, transpose};
+use crate::{BertConfig, BertForSequenceClassification, ModelError};
+
+/// The tokenizer's files that are copied beside an exported model, where they exist.
+pub const TOKENIZER_FILES: [&str; 4] =
+    ["tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json"];
+
+const WEIGHTS: &str = "model.safetensors";
+
+/// Writes a folder that transformers' `from_pretrained` reads: `config.json`, `model.safetensors`
+/// and, from `tokenizer_source`, the [`TOKENIZER_FILES`] that are there.
+///
+/// Everything is first written and flushed to disk in a hidden folder beside the target. A new
+/// target appears by one rename, whole. In an existing one each file is replaced whole, the weights
+/// last; other files in it stay.
+///
+/// # Errors
+/// A configuration that is not the model's, a path that cannot be read or written. The target is
+/// then as it was.
+pub fn save_pretrained<B: Backend>(
+    model: &BertForSequenceClassification<B>,
+    config: &BertConfig,
+    tokenizer_source: Option<&Path>,
+    folder: &Path,
+) -> Result<(), ModelError> {
+    config.validate()?;
+    let tensors = model.state_dict(config)?;
+    let parent = match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(parent).map_err(|source| ModelError::io(parent, source))?;
+    let staging = staging_folder(parent)?;
+    let at = |name: &str| staging.path().join(name);
+
+    let mut names = vec!["config.json"];
+    let text = serde_json::to_string_pretty(&exported_config(config))
+        .map_err(|error| ModelError::config(&folder.join("config.json"), error.to_string()))?;
+    fs::write(at("config.json"), text + "\n").map_err(|source| ModelError::io(&at("config.json"), source))?;
+    if let Some(source_folder) = tokenizer_source {
+        for name in TOKENIZER_FILES {
+            let source = source_folder.join(name);
+            if source.is_file() {
+                fs::copy(&source, at(name)).map_err(|error| ModelError::io(&source, error))?;
+                names.push(name);
+            }
+        }
+    }
+    let views = tensors.into_iter().map(|(name, data)| (name, Values(data)));
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize_to_file(views, Some(metadata), &at(WEIGHTS))
+        .map_err(|error| ModelError::io(&at(WEIGHTS), std::io::Error::other(error)))?;
+    names.push(WEIGHTS);
+    for name in &names {
+        flush(&at(name))?;
+    }
+    flush(staging.path())?;
+    publish(staging, &names, folder)?;
+    flush(parent)
+}
+
+/// Moves the finished files to where they belong.
+fn publish(staging: tempfile::TempDir, names: &[&str], folder: &Path) -> Result<(), ModelError> {
+    if !folder.exists() {
+        fs::rename(staging.path(), folder).map_err(|source| ModelError::io(folder, source))?;
+        // Nothing is left under the old name.
+        let _ = staging.keep();
+        return Ok(());
+    }
+    for name in names {
+        let target = folder.join(name);
+        fs::rename(staging.path().join(name), &target).map_err(|source| ModelError::io(&target, source))?;
+    }
+    flush(folder)
+}
+
+fn staging_folder(parent: &Path) -> Result<tempfile::TempDir, ModelError> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".saving-");
+    #[cfg(unix)]
+    {
+        // As any other new folder: what the umask leaves, instead of the private default.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o777));
+    }
+    builder.tempdir_in(parent).map_err(|source| ModelError::io(parent, source))
+}
+
+/// Waits until a file or folder is on the disk.
+fn flush(path: &Path) -> Result<(), ModelError> {
+    if cfg!(not(unix)) && path.is_dir() {
+        return Ok(());
+    }
+    File::open(path).and_then(|file| file.sync_all()).map_err(|source| ModelError::io(path, source))
+}
+
+fn exported_config(config: &BertConfig) -> Value {
+    let mut config = config.clone();
+    config.other.remove("dtype");
+    config.other.insert("architectures".to_owned(), vec!["BertForSequenceClassification"].into());
+    config.other.insert("torch_dtype".to_owned(), "float32".into());
+    serde_json::to_value(config).expect("a configuration is plain JSON")
+}
+
+/// f32 values as safetensors takes them.
+struct Values(TensorData);
+
+impl View for Values {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.0.shape.as_slice()
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.0.as_bytes().into()
+    }
+
+    fn data_len(&self) -> usize {
+        self.0.as_bytes().len()
+    }
+}
+
+impl<B: Backend> BertForSequenceClassification<B> {
+    /// The parameters under their Hugging Face names, in PyTorch's layout, as f32.
+    ///
+    /// # Errors
+    /// If the configuration is not this model's.
+    pub fn state_dict(&self, config: &BertConfig) -> Result<BTreeMap<String, TensorData>, ModelError> {
+        let specs = parameter_specs(config);
+        let mut parameters: HashMap<String, TensorData> =
+            read_parameters(self, |_| true).into_iter().collect();
+        check_shapes(specs.iter().map(|spec| (spec.path.as_str(), spec)), &parameters)?;
+        if parameters.len() > specs.len() {
+            let more = parameters.len() - specs.len();
+            let message = format!("the model has {more} parameters that are not in its configuration");
+            return Err(ModelError::config(Path::new("config.json"), message));
+        }
+        let named = specs.into_iter().filter_map(|spec| {
+            let data = parameters.remove(&spec.path)?;
+            Some((spec.name, if spec.transposed { transpose(data) } else { data }))
+        });
+        Ok(named.collect())
+    }
+}

@@ -1,0 +1,272 @@
+//! Hugging Face checkpoints, read.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use brew_random::Key;
+use burn::module::ParamId;
+use burn::tensor::{DType, TensorData, backend::Backend};
+use burn_store::{ModuleStore, PytorchStore, SafetensorsStore, TensorSnapshot};
+
+use crate::init::{Initialiser, ParameterSource};
+use crate::names::{Leftover, ParameterSpec, canonical_name, classify_leftover, parameter_specs};
+use crate::state::transpose;
+use crate::{BertConfig, BertForSequenceClassification, Misfit, ModelError, ShapeMismatch, pickle};
+
+/// What to make of a checkpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadOptions {
+    /// Labels of the classifier; `None` takes those of `config.json`. With another number than
+    /// there, the names become `LABEL_0`, `LABEL_1`, ….
+    pub num_labels: Option<usize>,
+    /// What parameters the file does not have are drawn from.
+    pub key: Key,
+    /// Start with a new classifier even if the file has one.
+    pub reinitialise_head: bool,
+}
+
+impl Default for LoadOptions {
+    /// The file's labels and classifier; anything missing drawn from seed 0.
+    fn default() -> Self {
+        Self { num_labels: None, key: Key::new(0), reinitialise_head: false }
+    }
+}
+
+/// A model read from a checkpoint.
+#[derive(Debug)]
+pub struct Pretrained<B: Backend> {
+    /// The model.
+    pub model: BertForSequenceClassification<B>,
+    /// Its configuration, with the labels asked for.
+    pub config: BertConfig,
+    /// Names of the parameters that are new because the file does not have them: a classifier, a
+    /// pooler.
+    pub initialised: Vec<String>,
+    /// Names of tensors in the file that have no use here: heads of pretraining, a classifier that
+    /// was to be new.
+    pub ignored: Vec<String>,
+}
+
+/// Reads a folder with `config.json` and `model.safetensors` or `pytorch_model.bin` (the first if
+/// both are there), of any floating type.
+///
+/// A checkpoint of the bare encoder is read as well: a missing classifier or pooler is drawn from
+/// [`LoadOptions::key`], named in [`Pretrained::initialised`] and warned of. Everything else has to
+/// fit: no other tensor may be missing, left over or of another shape. Heads of pretraining
+/// (`cls.*`) are left out and named in [`Pretrained::ignored`]. A pickle is read, never run.
+///
+/// # Errors
+/// An unreadable folder or `config.json`, an architecture other than BERT, a damaged weight file,
+/// and tensors that do not fit, all of them named.
+pub fn load_pretrained<B: Backend>(
+    folder: &Path,
+    options: &LoadOptions,
+    device: &B::Device,
+) -> Result<Pretrained<B>, ModelError> {
+    let config = BertConfig::from_file(&folder.join("config.json"))?;
+    let config = with_asked_labels(config, options.num_labels)?;
+    let path = weight_file(folder)?;
+    let tensors = read_tensors(&path)?;
+    let pretrained = assemble(config, tensors, &path, options, device)?;
+    if !pretrained.initialised.is_empty() {
+        log::warn!(
+            "{}: not in the file and newly drawn: {}",
+            path.display(),
+            pretrained.initialised.join(", ")
+        );
+    }
+    if !pretrained.ignored.is_empty() {
+        log::info!("{}: in the file and not used: {}", path.display(), pretrained.ignored.join(", "));
+    }
+    Ok(pretrained)
+}
+
+/// A model from tensors under their Hugging Face names, in PyTorch's layout; all of them have to be
+/// there, the classifier and the pooler too.
+///
+/// # Errors
+/// A config out of range, and tensors that do not fit, all of them named.
+pub fn from_state_dict<B: Backend>(
+    config: &BertConfig,
+    tensors: HashMap<String, TensorData>,
+    device: &B::Device,
+) -> Result<BertForSequenceClassification<B>, ModelError> {
+    config.validate()?;
+    let path = Path::new("state dict");
+    let tensors = tensors
+        .into_iter()
+        .map(|(name, data)| (name, TensorSnapshot::from_data(data, Vec::new(), Vec::new(), ParamId::new())))
+        .collect();
+    let pretrained = assemble(config.clone(), tensors, path, &LoadOptions::default(), device)?;
+    if pretrained.initialised.is_empty() {
+        return Ok(pretrained.model);
+    }
+    let misfit = Misfit { missing: pretrained.initialised, ..Misfit::default() };
+    Err(ModelError::Mismatch { path: path.to_path_buf(), misfit })
+}
+
+fn with_asked_labels(config: BertConfig, asked: Option<usize>) -> Result<BertConfig, ModelError> {
+    let Some(count) = asked else { return Ok(config) };
+    if count == 0 || count > 1 << 20 {
+        let message = format!("num_labels is {count} and must be from 1 to {}", 1 << 20);
+        return Err(ModelError::config(Path::new("load options"), message));
+    }
+    Ok(config.with_num_labels(count))
+}
+
+const SAFETENSORS: &str = "model.safetensors";
+const PICKLE: &str = "pytorch_model.bin";
+
+fn weight_file(folder: &Path) -> Result<PathBuf, ModelError> {
+    for name in [SAFETENSORS, PICKLE] {
+        let path = folder.join(name);
+        if path.is_file() {
+            return Ok(path);
+        }
+    }
+    let sharded =
+        [SAFETENSORS, PICKLE].iter().any(|name| folder.join(format!("{name}.index.json")).is_file());
+    let message = if sharded {
+        format!("the weights are in several shards, which are not read; save them as one {SAFETENSORS}")
+    } else {
+        format!("no weights: neither {SAFETENSORS} nor {PICKLE} is there")
+    };
+    Err(ModelError::NoWeights { path: folder.to_path_buf(), message })
+}
+
+type Tensors = BTreeMap<String, TensorSnapshot>;
+
+/// The tensors of a weight file by name; their values are read when asked for.
+fn read_tensors(path: &Path) -> Result<Tensors, ModelError> {
+    let is_pickle = path.extension().is_some_and(|extension| extension == "bin");
+    if is_pickle {
+        let verified = pickle::verify(path)?;
+        let mut store = PytorchStore::from_file(path).map_indices_contiguous(false);
+        let tensors =
+            store.get_all_snapshots().map_err(|error| ModelError::corrupt(path, error.to_string()))?.clone();
+        pickle::compare(path, &verified, &tensors)?;
+        return Ok(tensors);
+    }
+    let mut store = SafetensorsStore::from_file(path);
+    let tensors = store.get_all_snapshots().map_err(|error| {
+        let message = format!("not a whole safetensors file ({error}); fetch or export it again");
+        ModelError::corrupt(path, message)
+    })?;
+    Ok(tensors.clone())
+}
+
+/// Where each parameter comes from.
+struct Plan {
+    /// By path in the module: the tensor's name in the file and how it is laid out.
+    from_file: HashMap<String, (TensorSnapshot, String, ParameterSpec)>,
+    initialised: Vec<String>,
+    ignored: Vec<String>,
+}
+
+fn assemble<B: Backend>(
+    config: BertConfig,
+    tensors: Tensors,
+    path: &Path,
+    options: &LoadOptions,
+    device: &B::Device,
+) -> Result<Pretrained<B>, ModelError> {
+    let mut plan = plan(&config, tensors, path, options.reinitialise_head)?;
+    let mut initialiser = Initialiser::new(&config, options.key);
+    let mut source = |at: &str| match plan.from_file.remove(at) {
+        Some((snapshot, name, spec)) => read_values(path, &snapshot, &name, &spec),
+        None => initialiser.values(at),
+    };
+    let model = BertForSequenceClassification::build(&config, &mut source, device)?;
+    Ok(Pretrained { model, config, initialised: plan.initialised, ignored: plan.ignored })
+}
+
+fn plan(
+    config: &BertConfig,
+    tensors: Tensors,
+    path: &Path,
+    reinitialise_head: bool,
+) -> Result<Plan, ModelError> {
+    let mut misfit = Misfit::default();
+    let mut ignored = Vec::new();
+    let mut by_name: BTreeMap<String, (String, TensorSnapshot)> = BTreeMap::new();
+    for (name, snapshot) in tensors {
+        if let Some((other, _)) = by_name.insert(canonical_name(&name), (name.clone(), snapshot)) {
+            misfit.ambiguous.push(format!("{other} and {name}"));
+        }
+    }
+
+    let specs = parameter_specs(config);
+    if reinitialise_head {
+        for spec in specs.iter().filter(|spec| spec.is_head()) {
+            ignored.extend(by_name.remove(&spec.name).map(|(name, _)| name));
+        }
+    } else if let Some(found) = label_count(config, &by_name) {
+        return Err(ModelError::LabelCount { path: path.to_path_buf(), found, asked: config.num_labels() });
+    }
+
+    // A head or a pooler that is not there at all is drawn anew; half of one is a damaged file.
+    let absent = |part: fn(&ParameterSpec) -> bool| {
+        specs.iter().filter(|spec| part(spec)).all(|spec| !by_name.contains_key(&spec.name))
+    };
+    let (no_head, no_pooler) = (absent(ParameterSpec::is_head), absent(ParameterSpec::is_pooler));
+
+    let mut from_file = HashMap::new();
+    let mut initialised = Vec::new();
+    for spec in specs {
+        let Some((name, snapshot)) = by_name.remove(&spec.name) else {
+            let drawn = (spec.is_head() && no_head) || (spec.is_pooler() && no_pooler);
+            if drawn {
+                initialised.push(spec.name)
+            } else {
+                misfit.missing.push(spec.name)
+            }
+            continue;
+        };
+        let (expected, found) = (spec.file_shape(), snapshot.shape.to_vec());
+        if expected != found {
+            misfit.wrong_shape.push(ShapeMismatch { name, expected, found });
+        } else if !matches!(snapshot.dtype, DType::F64 | DType::F32 | DType::F16 | DType::BF16) {
+            misfit.wrong_type.push(format!("{name} ({:?})", snapshot.dtype));
+        } else {
+            from_file.insert(spec.path.clone(), (snapshot, name, spec));
+        }
+    }
+    for (canonical, (name, _)) in by_name {
+        match classify_leftover(&canonical) {
+            Leftover::Buffer => {}
+            Leftover::PretrainingHead => ignored.push(name),
+            Leftover::Unknown => misfit.unused.push(name),
+        }
+    }
+    if misfit.is_empty() {
+        return Ok(Plan { from_file, initialised, ignored });
+    }
+    Err(ModelError::Mismatch { path: path.to_path_buf(), misfit })
+}
+
+/// The number of labels of the classifier in the file, if it is a whole classifier of the right
+/// width and for another number than the configuration's.
+fn label_count(config: &BertConfig, by_name: &BTreeMap<String, (String, TensorSnapshot)>) -> Option<usize> {
+    let shape = |name: &str| by_name.get(name).map(|(_, snapshot)| snapshot.shape.to_vec());
+    let (weight, bias) = (shape("classifier.weight")?, shape("classifier.bias")?);
+    let [found, width] = weight[..] else { return None };
+    let whole = width == config.hidden_size && bias == [found];
+    (whole && found != config.num_labels()).then_some(found)
+}
+
+/// A parameter's values in Burn's layout, as f32.
+fn read_values(
+    path: &Path,
+    snapshot: &TensorSnapshot,
+    name: &str,
+    spec: &ParameterSpec,
+) -> Result<TensorData, ModelError> {
+    let data =
+        snapshot.to_data().map_err(|error| ModelError::corrupt(path, format!("tensor {name}: {error}")))?;
+    if data.shape.as_slice() != spec.file_shape() || data.dtype != snapshot.dtype {
+        let message = format!("tensor {name} is not what the file's header says; fetch or export it again");
+        return Err(ModelError::corrupt(path, message));
+    }
+    let data = data.convert::<f32>();
+    Ok(if spec.transposed { transpose(data) } else { data })
+}

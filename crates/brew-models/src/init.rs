@@ -1,0 +1,145 @@
+//! Parameters of new models, and the one way a module gets its tensors.
+
+use std::collections::HashMap;
+
+use brew_random::Key;
+use burn::module::Param;
+use burn::nn::{Embedding, LayerNorm, LayerNormConfig, Linear};
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+
+use crate::names::{ParameterSpec, Role};
+use crate::{BertConfig, ModelError};
+
+/// Gives the values of each parameter by its path: from a key, a file, another model.
+///
+/// Parameters are asked for one by one, so that no second copy of a whole model is ever in memory.
+pub(crate) trait ParameterSource {
+    fn values(&mut self, path: &str) -> Result<TensorData, ModelError>;
+}
+
+impl<F: FnMut(&str) -> Result<TensorData, ModelError>> ParameterSource for F {
+    fn values(&mut self, path: &str) -> Result<TensorData, ModelError> {
+        self(path)
+    }
+}
+
+/// Draws parameters as transformers does: N(0, `initializer_range`²), zero bias, LayerNorm 1 and 0,
+/// a zero padding row. Each parameter has a key of its own, so its values do not depend on which
+/// others were drawn before it.
+pub(crate) struct Initialiser {
+    specs: HashMap<String, ParameterSpec>,
+    key: Key,
+    std: f64,
+}
+
+impl Initialiser {
+    pub(crate) fn new(config: &BertConfig, key: Key) -> Self {
+        let specs = crate::names::parameter_specs(config);
+        let specs = specs.into_iter().map(|spec| (spec.path.clone(), spec)).collect();
+        Self { specs, key, std: config.initializer_range }
+    }
+}
+
+impl ParameterSource for Initialiser {
+    fn values(&mut self, path: &str) -> Result<TensorData, ModelError> {
+        let spec = &self.specs[path];
+        let len = spec.shape.iter().product();
+        let values = match spec.role {
+            Role::Bias => vec![0.0; len],
+            Role::Scale => vec![1.0; len],
+            Role::Weight => self.draw(spec, len),
+            Role::PaddedEmbedding(padding) => {
+                let mut values = self.draw(spec, len);
+                if let Some(row) = padding {
+                    let width = spec.shape[1];
+                    values[row * width..(row + 1) * width].fill(0.0);
+                }
+                values
+            }
+        };
+        Ok(TensorData::new(values, spec.shape.clone()))
+    }
+}
+
+impl Initialiser {
+    /// Keyed by the name files use: the paths of this crate's structs may change, these will not.
+    fn draw(&self, spec: &ParameterSpec, len: usize) -> Vec<f32> {
+        self.key.purpose(&spec.name).normal(len, self.std)
+    }
+}
+
+/// Builds modules out of a [`ParameterSource`].
+pub(crate) struct Builder<'a, B: Backend> {
+    pub(crate) source: &'a mut dyn ParameterSource,
+    pub(crate) device: &'a B::Device,
+}
+
+impl<B: Backend> Builder<'_, B> {
+    fn parameter<const D: usize>(&mut self, path: String) -> Result<Param<Tensor<B, D>>, ModelError> {
+        let values = self.source.values(&path)?;
+        Ok(Param::from_tensor(Tensor::from_data(values, self.device)))
+    }
+
+    pub(crate) fn linear(&mut self, path: &str) -> Result<Linear<B>, ModelError> {
+        let weight = self.parameter(format!("{path}.weight"))?;
+        let bias = Some(self.parameter(format!("{path}.bias"))?);
+        Ok(Linear { weight, bias })
+    }
+
+    pub(crate) fn embedding(&mut self, path: &str) -> Result<Embedding<B>, ModelError> {
+        Ok(Embedding { weight: self.parameter(format!("{path}.weight"))? })
+    }
+
+    pub(crate) fn layer_norm(&mut self, path: &str, epsilon: f64) -> Result<LayerNorm<B>, ModelError> {
+        // The epsilon is private to Burn, so the struct has to come from its config; both of its
+        // parameters are replaced before anything reads them.
+        let mut norm = LayerNormConfig::new(1).with_epsilon(epsilon).init(self.device);
+        norm.gamma = self.parameter(format!("{path}.gamma"))?;
+        norm.beta = Some(self.parameter(format!("{path}.beta"))?);
+        Ok(norm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> BertConfig {
+        BertConfig {
+            vocab_size: 50,
+            hidden_size: 40,
+            num_attention_heads: 4,
+            num_hidden_layers: 1,
+            intermediate_size: 60,
+            initializer_range: 0.5,
+            pad_token_id: Some(3),
+            ..BertConfig::default()
+        }
+    }
+
+    fn values(key: Key, path: &str) -> Vec<f32> {
+        Initialiser::new(&config(), key).values(path).unwrap().to_vec().unwrap()
+    }
+
+    #[test]
+    fn new_parameters_start_as_those_of_transformers() {
+        let key = Key::new(1);
+        let words = values(key, "encoder.embeddings.word_embeddings.weight");
+        assert!(words[120..160].iter().all(|&x| x == 0.0), "the padding row is not zero");
+        assert_eq!(words.iter().filter(|&&x| x == 0.0).count(), 40);
+        let mean = words.iter().map(|&x| f64::from(x)).sum::<f64>() / 2000.0;
+        let std = (words.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / 1960.0).sqrt();
+        assert!(mean.abs() < 0.05 && (std - 0.5).abs() < 0.05, "mean {mean}, std {std}");
+        assert_eq!(values(key, "classifier.bias"), vec![0.0; 2]);
+        assert_eq!(values(key, "encoder.layers.0.attention.layer_norm.gamma"), vec![1.0; 40]);
+        assert_eq!(values(key, "encoder.layers.0.attention.layer_norm.beta"), vec![0.0; 40]);
+    }
+
+    #[test]
+    fn each_parameter_has_values_of_its_own_that_repeat_with_the_key() {
+        let path = "encoder.layers.0.attention.query.weight";
+        assert_eq!(values(Key::new(1), path), values(Key::new(1), path));
+        assert_ne!(values(Key::new(1), path), values(Key::new(2), path));
+        assert_ne!(values(Key::new(1), path), values(Key::new(1), "encoder.layers.0.attention.key.weight"));
+    }
+}

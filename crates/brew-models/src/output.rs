@@ -1,0 +1,68 @@
+//! What goes into a forward pass and what comes out.
+
+use brew_random::Key;
+use burn::tensor::{Int, Tensor, backend::Backend};
+
+/// A padded batch of token ids.
+///
+/// # Shapes
+/// - all three: `[batch, length]`
+#[derive(Debug, Clone)]
+pub struct EncoderInput<B: Backend> {
+    /// Token ids, below the model's `vocab_size`.
+    pub input_ids: Tensor<B, 2, Int>,
+    /// 1 at tokens, 0 at padding.
+    pub attention_mask: Tensor<B, 2>,
+    /// Segment ids, below the model's `type_vocab_size`.
+    pub token_type_ids: Tensor<B, 2, Int>,
+}
+
+/// Which inner activations a forward pass keeps. Nothing that is not asked for is held in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutputRequest {
+    /// Embeddings and the output of each layer.
+    pub hidden_states: bool,
+    /// Attention probabilities of each layer.
+    pub attentions: bool,
+}
+
+impl OutputRequest {
+    /// Both.
+    pub const ALL: Self = Self { hidden_states: true, attentions: true };
+}
+
+/// Whether dropout acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// No dropout.
+    Eval,
+    /// Dropout with masks drawn from a key: the n-th site of the pass uses `dropout.index(n)`.
+    Train {
+        /// The key of this pass, such as `run.purpose("dropout").index(step)`.
+        dropout: Key,
+    },
+}
+
+/// What a classifier computes.
+#[derive(Debug, Clone)]
+pub struct ModelOutput<B: Backend> {
+    /// `[batch, labels]`.
+    pub logits: Tensor<B, 2>,
+    /// `[batch, length, hidden]` each: the embeddings, then each layer's output (layers + 1
+    /// entries); empty unless asked for.
+    pub hidden_states: Vec<Tensor<B, 3>>,
+    /// `[batch, heads, length, length]` each: a layer's attention probabilities, as transformers
+    /// gives them (in training, after dropout); empty unless asked for.
+    pub attentions: Vec<Tensor<B, 4>>,
+}
+
+/// What an encoder computes.
+#[derive(Debug, Clone)]
+pub struct EncoderOutput<B: Backend> {
+    /// The last layer's output, one row a token: `[batch · length, hidden]`.
+    pub last_hidden: Tensor<B, 2>,
+    /// As in [`ModelOutput`].
+    pub hidden_states: Vec<Tensor<B, 3>>,
+    /// As in [`ModelOutput`].
+    pub attentions: Vec<Tensor<B, 4>>,
+}
