@@ -1,1 +1,44 @@
 //! Configuration of training and distillation: plain data, checked before anything runs.
+//!
+//! The two structs a run needs are [`TrainingConfig`] (the loop: optimizer, schedule, checkpoints) and
+//! [`DistillationConfig`] (what is learnt from the teacher). Both are plain serde structs: fields left
+//! out have their defaults, unknown fields are errors that name the nearest known one, and
+//! `validate()` returns *every* [`Problem`] at once. TextBrewer's JSON files load as they are.
+//!
+//! ```
+//! use brew_config::{DistillationConfig, from_json_str};
+//!
+//! let config: DistillationConfig = from_json_str(
+//!     r#"{
+//!         "temperature": 8,
+//!         "intermediate_matches": [
+//!             {"layer_T": 12, "layer_S": 3, "feature": "hidden", "loss": "hidden_mse", "weight": 1,
+//!              "proj": ["linear", 384, 768]}
+//!         ]
+//!     }"#,
+//! )?;
+//! assert_eq!(config.intermediate_matches[0].name(), "hidden_hidden_mse_3_12");
+//! assert!(config.validate(&["hidden_mse".to_string()]).is_empty());
+//! # Ok::<(), brew_config::ConfigError>(())
+//! ```
+
+mod distillation;
+mod error;
+mod load;
+mod matches;
+mod nearest;
+mod problem;
+mod schedule;
+mod training;
+
+pub use distillation::{DistillationConfig, KdLossType, KdScale, NstScale};
+pub use error::ConfigError;
+pub use load::{from_json_str, from_toml_str, load};
+pub use matches::{
+    IntermediateMatch, LayerIndex, MatchFeature, ProjectionConfig, ProjectionGroup, ProjectionName,
+    required_layers,
+};
+pub use nearest::nearest;
+pub use problem::Problem;
+pub use schedule::{ScheduleConfig, ScheduleName, TemperatureScheduler, WeightScheduler};
+pub use training::{OptimizerConfig, OptimizerName, TrainingConfig};

@@ -1,0 +1,137 @@
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::problem::Checks;
+use crate::{IntermediateMatch, Problem, TemperatureScheduler, WeightScheduler};
+
+/// What the student learns, and from what: the total loss is
+/// `kd_loss_weight · L_KD + hard_label_weight · ΣL_hard + Σ weight_i · L_i` over the intermediate matches.
+///
+/// TextBrewer's `DistillationConfig` files load as they are.
+///
+/// | field | default | meaning | range |
+/// |---|---|---|---|
+/// | `temperature` | 4 | both models' logits are divided by it | > 0 |
+/// | `temperature_scheduler` | `none` | see [`TemperatureScheduler`] | |
+/// | `hard_label_weight` | 0 | weight of the adaptor's own losses | ≥ 0 |
+/// | `hard_label_weight_scheduler` | `none` | see [`WeightScheduler`] | |
+/// | `kd_loss_type` | `ce` | loss on the logits | `ce`, `mse` |
+/// | `kd_loss_weight` | 1 | its weight | ≥ 0 |
+/// | `kd_loss_weight_scheduler` | `none` | see [`WeightScheduler`] | |
+/// | `probability_shift` | false | swap the teacher's largest logit with the true label's | |
+/// | `is_caching_logits` | false | compute the teacher's outputs once | |
+/// | `intermediate_matches` | [] | see [`IntermediateMatch`] | |
+/// | `kd_scale` | `none` | factor on the KD loss | `none`, `t_squared` |
+/// | `nst_scale` | `length` | what `nst` divides its matrices by where there is a mask | `length`, `width` |
+///
+/// ```
+/// let config = brew_config::DistillationConfig { temperature: -1.0, ..Default::default() };
+/// assert_eq!(config.validate(&[])[0].field, "temperature");
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DistillationConfig {
+    /// Both models' logits are divided by it in the KD loss.
+    pub temperature: f64,
+    /// How the temperature follows the logits.
+    pub temperature_scheduler: TemperatureScheduler,
+    /// Weight of the sum of the adaptor's losses (on the true labels).
+    pub hard_label_weight: f64,
+    /// How that weight changes.
+    pub hard_label_weight_scheduler: WeightScheduler,
+    /// Loss on the logits.
+    pub kd_loss_type: KdLossType,
+    /// Its weight.
+    pub kd_loss_weight: f64,
+    /// How that weight changes.
+    pub kd_loss_weight_scheduler: WeightScheduler,
+    /// Swap the teacher's largest logit with the true label's, so that the teacher is never wrong.
+    pub probability_shift: bool,
+    /// Compute the teacher's outputs once and keep them.
+    pub is_caching_logits: bool,
+    /// Features of intermediate layers to match.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub intermediate_matches: Vec<IntermediateMatch>,
+    /// Factor on the KD loss; TextBrewer has none.
+    pub kd_scale: KdScale,
+    /// What `nst` divides its matrices by where there is a mask.
+    pub nst_scale: NstScale,
+}
+
+impl Default for DistillationConfig {
+    fn default() -> Self {
+        Self {
+            temperature: 4.0,
+            temperature_scheduler: TemperatureScheduler::None,
+            hard_label_weight: 0.0,
+            hard_label_weight_scheduler: WeightScheduler::None,
+            kd_loss_type: KdLossType::Ce,
+            kd_loss_weight: 1.0,
+            kd_loss_weight_scheduler: WeightScheduler::None,
+            probability_shift: false,
+            is_caching_logits: false,
+            intermediate_matches: Vec::new(),
+            kd_scale: KdScale::None,
+            nst_scale: NstScale::Length,
+        }
+    }
+}
+
+impl DistillationConfig {
+    /// Every problem of these values; empty means that they can be run.
+    ///
+    /// `known_losses` are the names of the loss registry; an empty list leaves the names unchecked.
+    pub fn validate(&self, known_losses: &[String]) -> Vec<Problem> {
+        let mut checks = Checks::default();
+        checks.finite_positive("temperature", self.temperature, "values from 1 to 10 are usual");
+        self.temperature_scheduler.check(&mut checks);
+        checks.finite_not_negative(
+            "hard_label_weight",
+            self.hard_label_weight,
+            "use 0 to leave the labels out",
+        );
+        checks.finite_not_negative("kd_loss_weight", self.kd_loss_weight, "use 0 to leave the logits out");
+        for (index, single) in self.intermediate_matches.iter().enumerate() {
+            checks.nested(&format!("intermediate_matches[{index}]"), single.validate(known_losses));
+        }
+        checks.problems
+    }
+}
+
+/// The loss on the logits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KdLossType {
+    /// Cross-entropy with the teacher's softened probabilities.
+    #[default]
+    Ce,
+    /// Mean squared error of the logits divided by the temperature.
+    Mse,
+}
+
+/// A factor on the KD loss.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KdScale {
+    /// None, as TextBrewer.
+    #[default]
+    None,
+    /// The squared temperature, which keeps the size of the gradients (Hinton et al.,
+    /// <https://arxiv.org/abs/1503.02531>).
+    TSquared,
+}
+
+/// What `nst` (`mmd`) divides its similarity matrices by where a mask is given; without one it is
+/// always the hidden width.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NstScale {
+    /// The padded length of the batch, as TextBrewer 0.2.1.post1 does.
+    #[default]
+    Length,
+    /// The hidden width, as TextBrewer's repository does.
+    Width,
+}
+
+fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IntermediateMatch>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

@@ -1,0 +1,96 @@
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use crate::{ConfigError, nearest};
+
+/// Reads a configuration from JSON text.
+///
+/// ```
+/// use brew_config::{TrainingConfig, from_json_str};
+///
+/// let config: TrainingConfig = from_json_str(r#"{"gradient_accumulation_steps": 2, "fp16": true}"#)?;
+/// assert_eq!(config.gradient_accumulation_steps, 2);
+/// assert_eq!(config.ignored_fields(), ["fp16"]);
+/// # Ok::<(), brew_config::ConfigError>(())
+/// ```
+///
+/// # Errors
+/// An unknown key or value, malformed JSON or a value of the wrong type, with its line.
+pub fn from_json_str<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
+    serde_json::from_str(text).map_err(|error| {
+        let line = (error.line() > 0).then_some(error.line());
+        let message = error.to_string();
+        let message = match message.rfind(" at line ") {
+            Some(end) => &message[..end],
+            None => &message,
+        };
+        diagnose(message, line)
+    })
+}
+
+/// Reads a configuration from TOML text.
+///
+/// ```
+/// use brew_config::{TrainingConfig, from_toml_str};
+///
+/// let error = from_toml_str::<TrainingConfig>("num_epochs = 3\nnum_epoch = 2").unwrap_err();
+/// assert!(error.to_string().starts_with("line 2: unknown key `num_epoch`, did you mean `num_epochs`?"));
+/// ```
+///
+/// # Errors
+/// An unknown key or value, malformed TOML or a value of the wrong type, with its line.
+pub fn from_toml_str<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        let line = error
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .map(|before| before.matches('\n').count() + 1);
+        diagnose(error.message(), line)
+    })
+}
+
+/// Reads a configuration from a `.toml` or `.json` file.
+///
+/// ```
+/// let path = std::env::temp_dir().join(format!("brew-config-{}.json", std::process::id()));
+/// std::fs::write(&path, r#"{"temperature": 8}"#)?;
+/// let config: brew_config::DistillationConfig = brew_config::load(&path)?;
+/// assert_eq!(config.temperature, 8.0);
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// The file cannot be read, has another extension, or does not hold a `T`.
+pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T, ConfigError> {
+    let path = path.as_ref();
+    let extension =
+        path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let parse = match extension.as_str() {
+        "json" => from_json_str::<T>,
+        "toml" => from_toml_str::<T>,
+        _ => return Err(ConfigError::UnknownFormat { path: path.to_path_buf(), extension }),
+    };
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
+    parse(&text).map_err(|error| error.in_file(path.to_path_buf()))
+}
+
+/// serde gives unknown names as text only: the name and then what it expected, each in backticks.
+fn diagnose(message: &str, line: Option<usize>) -> ConfigError {
+    let mut quoted = message.split('`').skip(1).step_by(2).map(str::to_string);
+    let is_key = message.starts_with("unknown field `");
+    if is_key || message.starts_with("unknown variant `") {
+        let name = quoted.next().unwrap_or_default();
+        let known: Vec<String> = quoted.collect();
+        let nearest = nearest(&name, known.iter().map(String::as_str)).map(str::to_string);
+        if is_key {
+            ConfigError::UnknownKey { path: None, line, key: name, nearest, known }
+        } else {
+            ConfigError::UnknownValue { path: None, line, value: name, nearest, known }
+        }
+    } else {
+        ConfigError::Malformed { path: None, line, message: message.to_string() }
+    }
+}

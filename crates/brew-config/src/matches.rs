@@ -1,0 +1,351 @@
+use std::fmt;
+
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::ser::{SerializeSeq, Serializer};
+use serde::{Deserialize, Serialize};
+
+use crate::problem::Checks;
+use crate::training::check_betas;
+use crate::{Problem, nearest};
+
+/// Losses of two layers of each model.
+const TWO_LAYER_LOSSES: &[&str] = &["fsp", "gram", "nst", "mmd"];
+/// Losses of one layer of each model.
+const ONE_LAYER_LOSSES: &[&str] =
+    &["attention_mse", "attention_mse_sum", "attention_ce", "attention_ce_mean", "hidden_mse", "cos", "pkd"];
+
+/// How many layers of each model a shipped loss compares; `None` for a loss of the user's own.
+///
+/// ```
+/// assert_eq!(brew_config::required_layers("nst"), Some(2));
+/// assert_eq!(brew_config::required_layers("hidden_mse"), Some(1));
+/// assert_eq!(brew_config::required_layers("my_l1"), None);
+/// ```
+pub fn required_layers(loss: &str) -> Option<usize> {
+    if TWO_LAYER_LOSSES.contains(&loss) {
+        Some(2)
+    } else if ONE_LAYER_LOSSES.contains(&loss) {
+        Some(1)
+    } else {
+        None
+    }
+}
+
+/// One layer of the student made to resemble one of the teacher (or two and two, for `fsp` and `nst`).
+///
+/// | field | meaning | range |
+/// |---|---|---|
+/// | `layer_T`, `layer_S` | index into the adaptor's list of features, 0 = first | one, or a list of two for `fsp`, `gram`, `nst`, `mmd` |
+/// | `feature` | what is compared | `hidden`, `attention`, `attention_scores` |
+/// | `loss` | name in the loss registry | |
+/// | `weight` | weight in the total loss | ≥ 0 |
+/// | `proj` | maps the student's width to the teacher's: `["linear", 384, 768]` or with a fourth item, `{"lr": 1e-3}` | |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IntermediateMatch {
+    /// Layer of the teacher.
+    #[serde(rename = "layer_T")]
+    pub layer_t: LayerIndex,
+    /// Layer of the student.
+    #[serde(rename = "layer_S")]
+    pub layer_s: LayerIndex,
+    /// What is compared.
+    pub feature: MatchFeature,
+    /// Name of the loss in the registry.
+    pub loss: String,
+    /// Weight in the total loss.
+    pub weight: f64,
+    /// Maps the student's feature to the teacher's width.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proj: Option<ProjectionConfig>,
+}
+
+impl IntermediateMatch {
+    /// TextBrewer's name of this match in logs: feature, loss, student's layer, teacher's layer.
+    ///
+    /// ```
+    /// use brew_config::{IntermediateMatch, LayerIndex, MatchFeature};
+    ///
+    /// let nst = IntermediateMatch {
+    ///     layer_t: LayerIndex::Many(vec![4, 4]),
+    ///     layer_s: LayerIndex::Many(vec![2, 2]),
+    ///     feature: MatchFeature::Hidden,
+    ///     loss: "nst".into(),
+    ///     weight: 1.0,
+    ///     proj: None,
+    /// };
+    /// assert_eq!(nst.name(), "hidden_nst_2-2_4-4");
+    /// ```
+    pub fn name(&self) -> String {
+        format!("{}_{}_{}_{}", self.feature, self.loss, self.layer_s, self.layer_t)
+    }
+
+    /// Every problem of these values, with paths relative to this match.
+    ///
+    /// `known_losses` are the names of the loss registry; an empty list leaves the name unchecked.
+    pub fn validate(&self, known_losses: &[String]) -> Vec<Problem> {
+        let mut checks = Checks::default();
+        if !known_losses.is_empty() && !known_losses.contains(&self.loss) {
+            let hint = match nearest(&self.loss, known_losses.iter().map(String::as_str)) {
+                Some(name) => format!("did you mean `{name}`? Known losses: "),
+                None => "known losses: ".to_string(),
+            };
+            checks.require(
+                false,
+                "loss",
+                format!("{:?}", self.loss),
+                &format!(
+                    "no such loss; {hint}{}; register a loss of your own by name",
+                    known_losses.join(", ")
+                ),
+            );
+        }
+        checks.finite_not_negative("weight", self.weight, "use 0 to switch the match off");
+        for (field, layers) in [("layer_T", &self.layer_t), ("layer_S", &self.layer_s)] {
+            let count = layers.as_slice().len();
+            match required_layers(&self.loss) {
+                Some(2) => checks.require(
+                    count == 2,
+                    field,
+                    layers.as_written(),
+                    &format!("loss `{}` takes a list of two layers; write it like [4, 4]", self.loss),
+                ),
+                Some(_) => checks.require(
+                    count == 1,
+                    field,
+                    layers.as_written(),
+                    &format!("loss `{}` takes one layer; write it like 4", self.loss),
+                ),
+                None => {
+                    checks.require(count >= 1, field, layers.as_written(), "must name at least one layer")
+                }
+            }
+        }
+        if let Some(projection) = &self.proj {
+            projection.check(&mut checks);
+        }
+        checks.problems
+    }
+}
+
+/// The feature a match compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MatchFeature {
+    /// Hidden states, `[batch, length, hidden]`.
+    Hidden,
+    /// Whatever the adaptor gives as attention, unchanged (transformers gives probabilities).
+    Attention,
+    /// Attention scores before the softmax, which is what the attention losses were made for.
+    AttentionScores,
+}
+
+impl fmt::Display for MatchFeature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hidden => "hidden",
+            Self::Attention => "attention",
+            Self::AttentionScores => "attention_scores",
+        })
+    }
+}
+
+/// One layer or several, as TextBrewer's files write them: `4` or `[4, 4]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum LayerIndex {
+    /// One layer.
+    One(usize),
+    /// Several, in this order.
+    Many(Vec<usize>),
+}
+
+impl LayerIndex {
+    /// The layers in order.
+    ///
+    /// ```
+    /// assert_eq!(brew_config::LayerIndex::One(3).as_slice(), [3]);
+    /// ```
+    pub fn as_slice(&self) -> &[usize] {
+        match self {
+            Self::One(layer) => std::slice::from_ref(layer),
+            Self::Many(layers) => layers,
+        }
+    }
+
+    fn as_written(&self) -> String {
+        match self {
+            Self::One(layer) => layer.to_string(),
+            Self::Many(layers) => format!("{layers:?}"),
+        }
+    }
+}
+
+/// Joined by dashes, as in TextBrewer's names of losses.
+impl fmt::Display for LayerIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, layer) in self.as_slice().iter().enumerate() {
+            let dash = if position == 0 { "" } else { "-" };
+            write!(f, "{dash}{layer}")?;
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for LayerIndex {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct LayerVisitor;
+
+        impl<'de> Visitor<'de> for LayerVisitor {
+            type Value = LayerIndex;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a layer (a whole number from 0) or a list of layers")
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<LayerIndex, E> {
+                usize::try_from(value)
+                    .map(LayerIndex::One)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(value), &self))
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<LayerIndex, E> {
+                usize::try_from(value)
+                    .map(LayerIndex::One)
+                    .map_err(|_| E::invalid_value(de::Unexpected::Signed(value), &self))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<LayerIndex, A::Error> {
+                let mut layers = Vec::new();
+                while let Some(layer) = list.next_element()? {
+                    layers.push(layer);
+                }
+                Ok(LayerIndex::Many(layers))
+            }
+        }
+
+        deserializer.deserialize_any(LayerVisitor)
+    }
+}
+
+/// The map from the student's width to the teacher's (TextBrewer's `PROJ_MAP`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProjectionName {
+    /// Linear layer with bias.
+    Linear,
+    /// Linear layer with bias, then ReLU.
+    Relu,
+    /// Linear layer with bias, then tanh.
+    Tanh,
+}
+
+impl fmt::Display for ProjectionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Linear => "linear",
+            Self::Relu => "relu",
+            Self::Tanh => "tanh",
+        })
+    }
+}
+
+/// A projection, written as TextBrewer's list: `["linear", 384, 768]` or `["linear", 384, 768, {"lr": 1e-3}]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProjectionConfig {
+    /// Which map.
+    pub name: ProjectionName,
+    /// The student's width.
+    pub in_features: usize,
+    /// The teacher's width.
+    pub out_features: usize,
+    /// The optimizer's settings for this projection, where they differ from the run's.
+    pub group: ProjectionGroup,
+}
+
+impl ProjectionConfig {
+    fn check(&self, checks: &mut Checks) {
+        let written = format!("[\"{}\", {}, {}]", self.name, self.in_features, self.out_features);
+        checks.require(
+            self.in_features >= 1 && self.out_features >= 1,
+            "proj",
+            &written,
+            "both widths must be at least 1; write [name, student's hidden size, teacher's hidden size]",
+        );
+        let group = &self.group;
+        if let Some(lr) = group.lr {
+            checks.finite_not_negative("proj[3].lr", lr, "leave it out to use the optimizer's");
+        }
+        if let Some(decay) = group.weight_decay {
+            checks.finite_not_negative("proj[3].weight_decay", decay, "leave it out to use the optimizer's");
+        }
+        if let Some(eps) = group.eps {
+            checks.finite_positive("proj[3].eps", eps, "leave it out to use the optimizer's");
+        }
+        if let Some(betas) = group.betas {
+            check_betas(checks, "proj[3].betas", betas);
+        }
+    }
+}
+
+/// Optimizer settings of one projection; what is absent is the run's.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProjectionGroup {
+    /// Learning rate, before the schedule's factor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lr: Option<f64>,
+    /// Decoupled weight decay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+    /// Exponential decay of the first and the second moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub betas: Option<[f64; 2]>,
+    /// Added to the denominator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eps: Option<f64>,
+}
+
+impl Serialize for ProjectionConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let has_group = self.group != ProjectionGroup::default();
+        let mut list = serializer.serialize_seq(Some(3 + usize::from(has_group)))?;
+        list.serialize_element(&self.name)?;
+        list.serialize_element(&self.in_features)?;
+        list.serialize_element(&self.out_features)?;
+        if has_group {
+            list.serialize_element(&self.group)?;
+        }
+        list.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for ProjectionConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ProjectionVisitor;
+
+        impl<'de> Visitor<'de> for ProjectionVisitor {
+            type Value = ProjectionConfig;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a projection like [\"linear\", 384, 768] or [\"linear\", 384, 768, {\"lr\": 0.001}]",
+                )
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ProjectionConfig, A::Error> {
+                let missing = |count| de::Error::invalid_length(count, &self);
+                let name = list.next_element()?.ok_or_else(|| missing(0))?;
+                let in_features = list.next_element()?.ok_or_else(|| missing(1))?;
+                let out_features = list.next_element()?.ok_or_else(|| missing(2))?;
+                let group = list.next_element()?.unwrap_or_default();
+                if list.next_element::<de::IgnoredAny>()?.is_some() {
+                    return Err(missing(5));
+                }
+                Ok(ProjectionConfig { name, in_features, out_features, group })
+            }
+        }
+
+        deserializer.deserialize_seq(ProjectionVisitor)
+    }
+}

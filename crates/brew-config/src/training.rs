@@ -1,0 +1,241 @@
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::problem::Checks;
+use crate::{Problem, ScheduleConfig};
+
+/// How a model is trained, whatever it learns from: length, optimizer, checkpoints, logging.
+///
+/// TextBrewer's `TrainingConfig` files load as they are; what TextBrewer passes to `train()` (epochs,
+/// clipping, optimizer, schedule) is here too.
+///
+/// | field | default | meaning | range |
+/// |---|---|---|---|
+/// | `gradient_accumulation_steps` | 1 | micro-batches summed into one optimizer step | ≥ 1 |
+/// | `ckpt_frequency` | 1 | checkpoints an epoch | ≥ 1 |
+/// | `ckpt_epoch_frequency` | 1 | epochs between epochs with checkpoints | ≥ 1 |
+/// | `ckpt_steps` | none | optimizer steps between checkpoints; replaces the two above | ≥ 1 |
+/// | `log_dir` | none | folder of the metric logs; none writes no logs | |
+/// | `output_dir` | `./saved_models` | folder of checkpoints and of the trained model | |
+/// | `num_epochs` | 1 | passes over the data | ≥ 1 |
+/// | `num_steps` | none | optimizer steps in all; replaces `num_epochs` | ≥ 1 |
+/// | `max_grad_norm` | -1 | bound on the global norm of the student's gradients | > 0, or -1: no clipping |
+/// | `optimizer` | AdamW | see [`OptimizerConfig`] | |
+/// | `schedule` | constant | see [`ScheduleConfig`] | |
+/// | `seed` | 0 | the run's seed | |
+/// | `log_every` | 10 | optimizer steps between log lines | ≥ 1 |
+/// | `device`, `fp16`, `fp16_opt_level`, `data_parallel`, `local_rank` | none | read from TextBrewer's files, no effect | |
+///
+/// ```
+/// let config = brew_config::TrainingConfig { num_epochs: 0, ..Default::default() };
+/// let problems = config.validate();
+/// assert_eq!(problems.len(), 1);
+/// assert_eq!(problems[0].field, "num_epochs");
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// Micro-batches whose gradients are summed into one optimizer step.
+    pub gradient_accumulation_steps: usize,
+    /// Checkpoints an epoch.
+    pub ckpt_frequency: usize,
+    /// Checkpoints are written in every so many-th epoch.
+    pub ckpt_epoch_frequency: usize,
+    /// A checkpoint every so many optimizer steps, in place of the two frequencies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ckpt_steps: Option<usize>,
+    /// Folder of the metric logs; `None` writes none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_dir: Option<PathBuf>,
+    /// Folder of checkpoints and of the trained model.
+    pub output_dir: PathBuf,
+    /// Passes over the data.
+    pub num_epochs: usize,
+    /// Optimizer steps in all, in place of `num_epochs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_steps: Option<usize>,
+    /// Bound on the global norm of the student's gradients (projections not included); -1 for none.
+    pub max_grad_norm: f64,
+    /// The optimizer.
+    pub optimizer: OptimizerConfig,
+    /// The learning-rate schedule.
+    pub schedule: ScheduleConfig,
+    /// The run's seed: everything random is a function of it.
+    pub seed: u64,
+    /// Optimizer steps between log lines.
+    pub log_every: usize,
+    /// TextBrewer's device; no effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// TextBrewer's mixed precision; no effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fp16: Option<bool>,
+    /// TextBrewer's Apex level; no effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fp16_opt_level: Option<String>,
+    /// TextBrewer's `DataParallel`; no effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_parallel: Option<bool>,
+    /// TextBrewer's rank in distributed training; no effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_rank: Option<i64>,
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self {
+            gradient_accumulation_steps: 1,
+            ckpt_frequency: 1,
+            ckpt_epoch_frequency: 1,
+            ckpt_steps: None,
+            log_dir: None,
+            output_dir: PathBuf::from("./saved_models"),
+            num_epochs: 1,
+            num_steps: None,
+            max_grad_norm: -1.0,
+            optimizer: OptimizerConfig::default(),
+            schedule: ScheduleConfig::default(),
+            seed: 0,
+            log_every: 10,
+            device: None,
+            fp16: None,
+            fp16_opt_level: None,
+            data_parallel: None,
+            local_rank: None,
+        }
+    }
+}
+
+impl TrainingConfig {
+    /// Every problem of these values; empty means that they can be run.
+    pub fn validate(&self) -> Vec<Problem> {
+        let mut checks = Checks::default();
+        checks.at_least_one(
+            "gradient_accumulation_steps",
+            self.gradient_accumulation_steps,
+            "use 1 to step after every batch",
+        );
+        checks.at_least_one(
+            "ckpt_frequency",
+            self.ckpt_frequency,
+            "use 1 for a checkpoint at each epoch's end",
+        );
+        checks.at_least_one("ckpt_epoch_frequency", self.ckpt_epoch_frequency, "use 1 for every epoch");
+        if let Some(steps) = self.ckpt_steps {
+            checks.at_least_one("ckpt_steps", steps, "leave it out to save by epoch");
+        }
+        match self.num_steps {
+            Some(steps) => checks.at_least_one("num_steps", steps, "leave it out to train for `num_epochs`"),
+            None => checks.at_least_one("num_epochs", self.num_epochs, "or give `num_steps`"),
+        }
+        checks.require(
+            self.max_grad_norm == -1.0 || (self.max_grad_norm.is_finite() && self.max_grad_norm > 0.0),
+            "max_grad_norm",
+            self.max_grad_norm,
+            "must be a finite number greater than 0, or -1 for no clipping",
+        );
+        checks.at_least_one("log_every", self.log_every, "use 1 to log every step");
+        checks.nested("optimizer", self.optimizer.validate());
+        checks.nested("schedule", self.schedule.validate());
+        if let (Some(warmup), Some(steps)) = (self.schedule.warmup_steps, self.num_steps) {
+            checks.require(
+                warmup <= steps,
+                "schedule.warmup_steps",
+                warmup,
+                &format!(
+                    "must be at most `num_steps`, which is {steps}; shorten the warm-up or train longer"
+                ),
+            );
+        }
+        checks.problems
+    }
+
+    /// The fields set here that TextBrewer knows and that have no effect, so that a caller can say so.
+    pub fn ignored_fields(&self) -> Vec<&'static str> {
+        [
+            ("device", self.device.is_some()),
+            ("fp16", self.fp16.is_some()),
+            ("fp16_opt_level", self.fp16_opt_level.is_some()),
+            ("data_parallel", self.data_parallel.is_some()),
+            ("local_rank", self.local_rank.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, is_set)| is_set.then_some(name))
+        .collect()
+    }
+}
+
+/// Which optimizer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerName {
+    /// Adam with decoupled weight decay, as `torch.optim.AdamW`
+    /// (Loshchilov and Hutter, <https://arxiv.org/abs/1711.05101>).
+    #[default]
+    AdamW,
+}
+
+/// The optimizer and its settings.
+///
+/// | field | default | meaning | range |
+/// |---|---|---|---|
+/// | `name` | `adamw` | which one | `adamw` |
+/// | `lr` | 1e-4 | learning rate before the schedule's factor | ≥ 0 |
+/// | `betas` | [0.9, 0.999] | decay of the first and second moment | [0, 1) |
+/// | `eps` | 1e-8 | added to the denominator | > 0 |
+/// | `weight_decay` | 0.01 | decoupled decay | ≥ 0 |
+/// | `no_decay_bias_norm` | false | leave biases and normalisation out of the decay | |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimizerConfig {
+    /// Which optimizer.
+    pub name: OptimizerName,
+    /// Learning rate, before the schedule's factor.
+    pub lr: f64,
+    /// Exponential decay of the first and the second moment.
+    pub betas: [f64; 2],
+    /// Added to the denominator for stability.
+    pub eps: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// `false` decays every parameter, as `torch.optim.AdamW` over one group does; `true` leaves biases
+    /// and the parameters of normalisation layers out.
+    pub no_decay_bias_norm: bool,
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self {
+            name: OptimizerName::AdamW,
+            lr: 1e-4,
+            betas: [0.9, 0.999],
+            eps: 1e-8,
+            weight_decay: 0.01,
+            no_decay_bias_norm: false,
+        }
+    }
+}
+
+impl OptimizerConfig {
+    /// Every problem of these values, with paths relative to this struct.
+    pub fn validate(&self) -> Vec<Problem> {
+        let mut checks = Checks::default();
+        checks.finite_not_negative("lr", self.lr, "try 1e-4");
+        check_betas(&mut checks, "betas", self.betas);
+        checks.finite_positive("eps", self.eps, "the usual value is 1e-8");
+        checks.finite_not_negative("weight_decay", self.weight_decay, "use 0 for no decay");
+        checks.problems
+    }
+}
+
+pub(crate) fn check_betas(checks: &mut Checks, field: &str, betas: [f64; 2]) {
+    for (index, beta) in betas.into_iter().enumerate() {
+        checks.require(
+            (0.0..1.0).contains(&beta),
+            &format!("{field}[{index}]"),
+            beta,
+            "must be in [0, 1); the usual values are [0.9, 0.999]",
+        );
+    }
+}
