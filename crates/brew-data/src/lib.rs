@@ -1,1 +1,55 @@
 //! From text files to padded batches, and the metrics of what comes out.
+//!
+//! A batch flows one way: a file becomes [`RawExample`]s ([`read_examples`]), their label names become
+//! indexes ([`LabelSet`], [`label_examples`]), a [`TextTokenizer`] turns each [`Example`] into a
+//! [`Feature`], a [`BatchSampler`] decides which features meet in which step, and a [`Collator`] pads them
+//! into a [`Batch`] of tensors. [`ClassificationReport`] judges what a model made of them.
+//!
+//! ```
+//! use brew_data::{
+//!     Batch, BatchSampler, Collator, LabelSet, TextFileSpec, TextTokenizer, WordPieceOptions, label_examples,
+//!     read_examples,
+//! };
+//! use brew_random::Key;
+//!
+//! # fn main() -> Result<(), brew_data::DataError> {
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let path = folder.path().join("train.tsv");
+//! std::fs::write(&path, "a fine film\tgood\na dull film\tbad\n").unwrap();
+//! let raw = read_examples(&path, &TextFileSpec::default())?;
+//! let labels = LabelSet::from_examples(&raw)?;
+//! let examples = label_examples(&raw, &labels)?;
+//!
+//! let words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "fine", "dull", "film"];
+//! let tokenizer = TextTokenizer::from_vocabulary(words.map(String::from).to_vec(), WordPieceOptions::default())?;
+//! let features = tokenizer.encode_all(&examples, 128)?;
+//!
+//! let sampler = BatchSampler::training(features.iter().map(|f| f.len()).collect(), 2, Key::new(42))?;
+//! let collator = Collator::new(tokenizer.pad_id());
+//! for indices in sampler.epoch(0) {
+//!     let batch: Batch<brew_testkit::TestBackend> = collator.collate_indices(&features, &indices, &Default::default());
+//!     assert_eq!(batch.input_ids.dims(), [2, 5]);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod batch;
+mod error;
+mod example;
+mod feature;
+mod labels;
+pub mod metrics;
+mod reader;
+mod sampler;
+mod tokenizer;
+
+pub use batch::{Batch, Collator, IGNORED_LABEL};
+pub use error::DataError;
+pub use example::{Example, Origin, RawExample};
+pub use feature::Feature;
+pub use labels::{LabelSet, label_examples, unlabelled_examples};
+pub use metrics::{ClassificationReport, ConfusionMatrix, LabelReport};
+pub use reader::{Column, TextFileSpec, TextFormat, read_examples};
+pub use sampler::BatchSampler;
+pub use tokenizer::{TextTokenizer, WordPieceOptions};

@@ -1,0 +1,300 @@
+//! What can be wrong with data: the value, where it is, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Everything that reading, labelling, tokenizing, sampling and judging data can find wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// No file at this path.
+    #[error("{}: no such file", path.display())]
+    Missing {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// A folder where a file was expected.
+    #[error("{}: is a folder; name the file inside it", path.display())]
+    IsFolder {
+        /// The path asked for.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file without a single row of data.
+    #[error("{}: holds no row of data", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The extension says nothing about the format.
+    #[error(
+        "{}: the extension does not tell the format (tsv, txt, csv, jsonl, ndjson and json do); set `format`",
+        path.display()
+    )]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that is not UTF-8.
+    #[error(
+        "{}, line {line}: not valid UTF-8 at byte {offset} of the file; convert it first, \
+         such as with `iconv -f ISO-8859-1 -t UTF-8`",
+        path.display()
+    )]
+    InvalidUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The first byte that is wrong, from 0.
+        offset: usize,
+    },
+    /// A row that is shorter than the columns asked for.
+    #[error("{}, line {line}: {found} column(s) where at least {expected} are expected", path.display())]
+    TooFewColumns {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Columns in the row.
+        found: usize,
+        /// Columns that the specification needs.
+        expected: usize,
+    },
+    /// A column asked for by a name that the header (or the JSON object) lacks.
+    #[error(
+        "{}, line {line}: no column `{name}`{}; the columns are {}",
+        path.display(), suggestion(nearest), listing(known)
+    )]
+    UnknownColumn {
+        /// The file.
+        path: PathBuf,
+        /// The line of the header or of the object, from 1.
+        line: usize,
+        /// The name asked for.
+        name: String,
+        /// The closest name there is, if one is close.
+        nearest: Option<String>,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// A column asked for by name in a file that is said to have no header.
+    #[error("{}: column `{name}` is asked for by name, but `header = false`; use its index (from 0)", path.display())]
+    NameWithoutHeader {
+        /// The file.
+        path: PathBuf,
+        /// The name asked for.
+        name: String,
+    },
+    /// A line that is not a JSON object.
+    #[error("{}, line {line}: not a JSON object on one line: {message}", path.display())]
+    BadJson {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A JSON value of a kind that cannot be a text or a label.
+    #[error("{}, line {line}: `{name}` is {found}, expected {expected}", path.display())]
+    BadValue {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The key.
+        name: String,
+        /// The value found.
+        found: String,
+        /// What may stand there.
+        expected: &'static str,
+    },
+    /// A CSV file whose quoting is broken.
+    #[error("{}, line {line}: {message}", path.display())]
+    BadCsv {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What the CSV reader said.
+        message: String,
+    },
+    /// A row without the label that training or evaluating needs.
+    #[error("{}, line {line}: no label; name the column with `label`, or complete the row", path.display())]
+    MissingLabel {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A label that is not in the set.
+    #[error(
+        "{}, line {line}: unknown label `{value}`{}; the labels are {}",
+        path.display(), suggestion(nearest), listing(known)
+    )]
+    UnknownLabel {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The label found.
+        value: String,
+        /// The closest label there is, if one is close.
+        nearest: Option<String>,
+        /// The labels there are.
+        known: Vec<String>,
+    },
+    /// A label given twice.
+    #[error("label `{value}` is given twice")]
+    DuplicateLabel {
+        /// The label.
+        value: String,
+    },
+    /// A set of labels without a label.
+    #[error("a set of labels needs at least one label")]
+    NoLabels,
+    /// A folder without a tokenizer.
+    #[error("{}: holds neither tokenizer.json nor vocab.txt", path.display())]
+    NoTokenizer {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A tokenizer file that cannot be used.
+    #[error("{}: {message}", path.display())]
+    BadTokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A special token that the vocabulary lacks.
+    #[error("{origin}: the vocabulary has no {role} token `{token}`")]
+    MissingSpecialToken {
+        /// The file, or what the vocabulary is.
+        origin: String,
+        /// What the token is for: `unk`, `cls`, `sep` or `pad`.
+        role: &'static str,
+        /// The token.
+        token: String,
+    },
+    /// A length that leaves no place for the text.
+    #[error(
+        "max_length {max_length} is too small: {special} special tokens and the text need at least {least}"
+    )]
+    MaxLengthTooSmall {
+        /// The length given.
+        max_length: usize,
+        /// Special tokens that are added.
+        special: usize,
+        /// The smallest length that works.
+        least: usize,
+    },
+    /// A text that the tokenizer could not split.
+    #[error("example {id}: the tokenizer failed: {message}")]
+    Tokenize {
+        /// The example.
+        id: u64,
+        /// What the tokenizer said.
+        message: String,
+    },
+    /// Batches of nothing.
+    #[error("batch_size must be at least 1")]
+    ZeroBatchSize,
+    /// Predictions and labels that cannot be compared.
+    #[error("{predictions} predictions but {labels} labels")]
+    DifferentLengths {
+        /// How many predictions.
+        predictions: usize,
+        /// How many labels.
+        labels: usize,
+    },
+    /// A class index outside the classes.
+    #[error("class {class} at position {position} is not below the number of classes, {classes}")]
+    ClassOutOfRange {
+        /// The index found.
+        class: usize,
+        /// Where it is in its slice.
+        position: usize,
+        /// How many classes there are.
+        classes: usize,
+    },
+}
+
+impl DataError {
+    /// The error for an I/O failure on `path`.
+    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Missing { path },
+            io::ErrorKind::IsADirectory => Self::IsFolder { path },
+            _ => Self::Io { path, source },
+        }
+    }
+}
+
+fn suggestion(nearest: &Option<String>) -> String {
+    nearest.as_ref().map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+}
+
+/// The first names of a list that may be thousands long.
+fn listing(known: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let mut text = known.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if known.len() > SHOWN {
+        text.push_str(&format!(" and {} more", known.len() - SHOWN));
+    }
+    text
+}
+
+/// The known name closest to `name` by Jaro–Winkler similarity, ignoring case, when one is close.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let name = name.to_lowercase();
+    known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&name, &candidate.to_lowercase()), candidate))
+        .filter(|(similarity, _)| *similarity > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_ignores_case_and_refuses_what_is_far() {
+        assert_eq!(nearest("Lable", ["text", "label"]), Some("label".into()));
+        assert_eq!(nearest("zzz", ["text", "label"]), None);
+    }
+
+    #[test]
+    fn long_listings_are_cut() {
+        let known: Vec<String> = (0..25).map(|n| n.to_string()).collect();
+        let text = listing(&known);
+        assert!(text.ends_with("`19` and 5 more"), "{text}");
+    }
+
+    #[test]
+    fn messages_say_where_and_what_to_do() {
+        let error = DataError::UnknownLabel {
+            path: "dev.tsv".into(),
+            line: 7,
+            value: "positve".into(),
+            nearest: Some("positive".into()),
+            known: vec!["negative".into(), "positive".into()],
+        };
+        assert_eq!(
+            error.to_string(),
+            "dev.tsv, line 7: unknown label `positve` (did you mean `positive`?); \
+             the labels are `negative`, `positive`"
+        );
+    }
+}

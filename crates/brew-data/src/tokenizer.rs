@@ -1,0 +1,271 @@
+//! Text to token ids.
+
+mod files;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::bert::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::processors::bert::BertProcessing;
+use tokenizers::utils::truncation::{TruncationParams, TruncationStrategy, truncate_encodings};
+use tokenizers::{AddedToken, ModelWrapper, PostProcessor, Tokenizer};
+
+use crate::{DataError, Example, Feature};
+
+/// How a vocabulary of word pieces is applied; the names are those of `tokenizer_config.json`.
+///
+/// | field | default | meaning |
+/// |---|---|---|
+/// | `do_lower_case` | true | lower-case everything |
+/// | `tokenize_chinese_chars` | true | every CJK ideograph is a word |
+/// | `strip_accents` | none | drop accents; none: as `do_lower_case` |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WordPieceOptions {
+    /// Lower-case everything.
+    pub do_lower_case: bool,
+    /// Make every CJK ideograph a word of its own.
+    pub tokenize_chinese_chars: bool,
+    /// Drop accents; `None` does what `do_lower_case` says.
+    pub strip_accents: Option<bool>,
+}
+
+impl Default for WordPieceOptions {
+    fn default() -> Self {
+        Self { do_lower_case: true, tokenize_chinese_chars: true, strip_accents: None }
+    }
+}
+
+/// The special tokens of BERT, or what a configuration calls them.
+#[derive(Debug, Clone)]
+struct SpecialTokens {
+    unk: String,
+    cls: String,
+    sep: String,
+    pad: String,
+    mask: String,
+}
+
+impl Default for SpecialTokens {
+    fn default() -> Self {
+        let [unk, cls, sep, pad, mask] = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"].map(String::from);
+        Self { unk, cls, sep, pad, mask }
+    }
+}
+
+/// Turns examples into [`Feature`]s as Hugging Face's fast tokenizers do: special tokens, token types, and
+/// truncation `longest_first` from the right. Padding is the [`Collator`](crate::Collator)'s.
+///
+/// ```
+/// use brew_data::{Example, TextTokenizer, WordPieceOptions};
+///
+/// let words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "play", "##ing", "fair"];
+/// let tokenizer = TextTokenizer::from_vocabulary(words.map(String::from).to_vec(), WordPieceOptions::default())?;
+/// let feature = tokenizer.encode(&Example::new(0, "Playing").with_pair("fair!"), 16)?;
+/// assert_eq!(tokenizer.tokens(&feature.input_ids), ["[CLS]", "play", "##ing", "[SEP]", "fair", "[UNK]", "[SEP]"]);
+/// assert_eq!(feature.token_type_ids, [0, 0, 0, 0, 1, 1, 1]);
+/// # Ok::<(), brew_data::DataError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct TextTokenizer {
+    tokenizer: Tokenizer,
+    pad_id: u32,
+    vocab_size: usize,
+    /// The `tokenizer_config.json` that [`save`](Self::save) writes.
+    config: Value,
+}
+
+impl TextTokenizer {
+    /// Reads the tokenizer of a model folder: `tokenizer.json`, else `vocab.txt`, either with
+    /// `tokenizer_config.json` beside it if there is one.
+    ///
+    /// Truncation and padding that were baked into `tokenizer.json` are off; the rest of that file is taken
+    /// as it is. For `vocab.txt`, `do_lower_case`, `tokenize_chinese_chars`, `strip_accents` and the names of
+    /// the special tokens come from the configuration.
+    ///
+    /// # Errors
+    /// No such folder or neither file in it, a broken file, a vocabulary without its special tokens.
+    pub fn from_folder(folder: &Path) -> Result<Self, DataError> {
+        files::read(folder)
+    }
+
+    /// BERT's WordPiece over a vocabulary, whose entries are numbered as they come. It must hold `[UNK]`,
+    /// `[CLS]`, `[SEP]` and `[PAD]`; of an entry that comes twice, the later number counts.
+    ///
+    /// # Errors
+    /// A vocabulary without one of these.
+    pub fn from_vocabulary(vocabulary: Vec<String>, options: WordPieceOptions) -> Result<Self, DataError> {
+        Self::word_pieces(vocabulary, options, &SpecialTokens::default(), None, None)
+    }
+
+    /// WordPiece; `path` is the file that the vocabulary is from, if it is from one.
+    fn word_pieces(
+        vocabulary: Vec<String>,
+        options: WordPieceOptions,
+        special: &SpecialTokens,
+        path: Option<PathBuf>,
+        config: Option<Value>,
+    ) -> Result<Self, DataError> {
+        let origin = path.map_or_else(|| "the given list".to_owned(), |path| path.display().to_string());
+        let id_of = |role: &'static str, token: &str| {
+            vocabulary.iter().rposition(|entry| entry == token).map(|id| id as u32).ok_or_else(|| {
+                DataError::MissingSpecialToken { origin: origin.clone(), role, token: token.to_owned() }
+            })
+        };
+        id_of("unk", &special.unk)?;
+        let cls = id_of("cls", &special.cls)?;
+        let sep = id_of("sep", &special.sep)?;
+        let pad_id = id_of("pad", &special.pad)?;
+        let has_mask = id_of("mask", &special.mask).is_ok();
+        let vocab_size = vocabulary.len();
+
+        let broken = |error: tokenizers::Error| DataError::BadTokenizer {
+            path: origin.clone().into(),
+            message: error.to_string(),
+        };
+        // The map's hasher is a type of another crate; an empty vocabulary lets it be inferred.
+        let mut entries = WordPiece::read_bytes(b"").map_err(broken)?;
+        entries.extend(vocabulary.iter().enumerate().map(|(id, token)| (token.clone(), id as u32)));
+        let model =
+            WordPiece::builder().vocab(entries).unk_token(special.unk.clone()).build().map_err(broken)?;
+
+        let mut tokenizer = Tokenizer::new(model);
+        tokenizer
+            .with_normalizer(Some(BertNormalizer::new(
+                true,
+                options.tokenize_chinese_chars,
+                options.strip_accents,
+                options.do_lower_case,
+            )))
+            .map_err(broken)?;
+        tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
+        tokenizer.with_post_processor(Some(BertProcessing::new(
+            (special.sep.clone(), sep),
+            (special.cls.clone(), cls),
+        )));
+        tokenizer.with_decoder(Some(WordPieceDecoder::default()));
+        let mask = has_mask.then_some(&special.mask);
+        let tokens = [&special.unk, &special.sep, &special.pad, &special.cls].into_iter().chain(mask);
+        tokenizer
+            .add_special_tokens(tokens.map(|token| AddedToken::from(token.clone(), true)))
+            .map_err(broken)?;
+
+        let config = config.unwrap_or_else(|| {
+            json!({
+                "tokenizer_class": "BertTokenizer",
+                "do_lower_case": options.do_lower_case,
+                "tokenize_chinese_chars": options.tokenize_chinese_chars,
+                "strip_accents": options.strip_accents,
+                "model_max_length": 512,
+                "unk_token": special.unk,
+                "cls_token": special.cls,
+                "sep_token": special.sep,
+                "pad_token": special.pad,
+                "mask_token": special.mask,
+            })
+        });
+        Ok(Self { tokenizer, pad_id, vocab_size, config })
+    }
+
+    /// The id that padding has.
+    pub fn pad_id(&self) -> u32 {
+        self.pad_id
+    }
+
+    /// One more than the highest token id: the least number of rows of a model's word embeddings.
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    /// The id of a token, if the vocabulary holds it.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token)
+    }
+
+    /// The tokens of some ids; an id that is not in the vocabulary gives an empty string.
+    pub fn tokens(&self, ids: &[u32]) -> Vec<String> {
+        ids.iter().map(|&id| self.tokenizer.id_to_token(id).unwrap_or_default()).collect()
+    }
+
+    /// The token ids of an example, at most `max_length` of them, special tokens included.
+    ///
+    /// # Errors
+    /// A `max_length` that leaves less than one token for each text; a text that the tokenizer refuses.
+    pub fn encode(&self, example: &Example, max_length: usize) -> Result<Feature, DataError> {
+        let is_pair = example.text_pair.is_some();
+        let special =
+            self.tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(is_pair));
+        let least = special + 1 + usize::from(is_pair);
+        if max_length < least {
+            return Err(DataError::MaxLengthTooSmall { max_length, special, least });
+        }
+        let failed =
+            |error: tokenizers::Error| DataError::Tokenize { id: example.id, message: error.to_string() };
+
+        let first = self.tokenizer.encode_fast(example.text.as_str(), false).map_err(failed)?;
+        let second = match &example.text_pair {
+            Some(text) => Some(self.tokenizer.encode_fast(text.as_str(), false).map_err(failed)?),
+            None => None,
+        };
+        let limit = TruncationParams {
+            max_length: max_length - special,
+            strategy: TruncationStrategy::LongestFirst,
+            ..TruncationParams::default()
+        };
+        let (first, second) = truncate_encodings(first, second, &limit).map_err(failed)?;
+        let encoding = self.tokenizer.post_process(first, second, true).map_err(failed)?;
+        Ok(Feature {
+            id: example.id,
+            input_ids: encoding.get_ids().to_vec(),
+            token_type_ids: encoding.get_type_ids().to_vec(),
+            label: example.label,
+        })
+    }
+
+    /// [`encode`](Self::encode) for each example, in order, on every core.
+    ///
+    /// # Errors
+    /// The first error in the order of the examples.
+    pub fn encode_all(&self, examples: &[Example], max_length: usize) -> Result<Vec<Feature>, DataError> {
+        const WORTH_A_THREAD: usize = 256;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = examples.len().div_ceil(cores).max(WORTH_A_THREAD);
+        let encode_share = |share: &[Example]| -> Result<Vec<Feature>, DataError> {
+            share.iter().map(|example| self.encode(example, max_length)).collect()
+        };
+        let shares: Vec<_> = std::thread::scope(|scope| {
+            let workers: Vec<_> =
+                examples.chunks(share).map(|share| scope.spawn(move || encode_share(share))).collect();
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        let mut features = Vec::with_capacity(examples.len());
+        for share in shares {
+            features.extend(share?);
+        }
+        Ok(features)
+    }
+
+    /// Writes `tokenizer.json`, `tokenizer_config.json` and, for word pieces, `vocab.txt` into a folder, which
+    /// is made if it does not exist, so that transformers' `AutoTokenizer` reads it.
+    ///
+    /// # Errors
+    /// What the operating system refuses.
+    pub fn save(&self, folder: &Path) -> Result<(), DataError> {
+        files::write(self, folder)
+    }
+
+    /// The vocabulary by id, if this is a WordPiece tokenizer.
+    fn word_piece_vocabulary(&self) -> Option<Vec<String>> {
+        matches!(self.tokenizer.get_model(), ModelWrapper::WordPiece(_)).then(|| {
+            (0..self.vocab_size as u32).map(|id| self.tokenizer.id_to_token(id).unwrap_or_default()).collect()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
