@@ -1,1 +1,13 @@
 //! What the tests of the other crates share: the test backend and the golden loader.
+
+mod close;
+mod golden;
+
+pub use close::assert_close;
+pub use golden::{GoldenTensor, golden_dir, read_json, read_safetensors};
+
+/// The backend that unit tests run on.
+pub type TestBackend = burn_ndarray::NdArray<f32>;
+
+/// The same, with gradients.
+pub type TestAutodiffBackend = burn::backend::Autodiff<TestBackend>;

@@ -1,0 +1,171 @@
+//! Losses on hidden states, token by token.
+
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+
+use crate::masking::{checked, token_mean};
+use crate::{FeatureTensor, LossError, LossInput, Side};
+
+/// Added to the squared norms of the cosine, as `torch.nn.functional.cosine_embedding_loss` does.
+const COSINE_EPSILON: f64 = 1e-12;
+
+/// Squared norms up to this are taken for zero by `pkd`.
+const ZERO_SQUARED_NORM: f64 = 1e-30;
+
+const PROJECT: &str = "give the match a projection, `proj = [\"linear\", student's width, teacher's width]`";
+
+/// Mean squared error of hidden states (TextBrewer's `hid_mse_loss`).
+///
+/// With a mask, the mean is over the states of the tokens that count: `Σ m (S − T)² / (Σ m · hidden)`.
+///
+/// # Shapes
+/// - student, teacher: `[batch, length, hidden]`; any equal shapes where there is no mask
+/// - mask: `[batch, length]`
+///
+/// # Errors
+/// The shapes do not fit the loss or each other.
+///
+/// ```
+/// use brew_losses::{LossInput, hidden_mse_loss};
+/// use brew_testkit::TestBackend;
+/// use burn::tensor::Tensor;
+///
+/// let device = Default::default();
+/// let input = LossInput::<TestBackend> {
+///     student: vec![Tensor::<_, 3>::from_floats([[[1.0, 2.0], [9.0, 9.0]]], &device).into()],
+///     teacher: vec![Tensor::<_, 3>::from_floats([[[0.0, 0.0], [0.0, 0.0]]], &device).into()],
+///     mask: Some(Tensor::from_floats([[1.0, 0.0]], &device)),
+/// };
+/// assert_eq!(hidden_mse_loss(&input)?.into_scalar(), 2.5);
+/// # Ok::<(), brew_losses::LossError>(())
+/// ```
+pub fn hidden_mse_loss<B: Backend>(input: &LossInput<B>) -> Result<Tensor<B, 1>, LossError> {
+    Ok(match States::new("hidden_mse", input)? {
+        States::All { student, teacher } => (student - teacher).square().mean(),
+        States::Masked { student, teacher, mask } => {
+            let width = student.dims()[2] as f64;
+            token_mean((student - teacher).square().sum_dim(2), mask) / width
+        }
+    })
+}
+
+/// One minus the cosine of hidden states (TextBrewer's `cos_loss`, DistilBERT,
+/// <https://arxiv.org/abs/1910.01108>).
+///
+/// `1 − S·T / √((S·S + ε)(T·T + ε))` with ε = 1e-12, averaged over the tokens that count.
+///
+/// # Shapes
+/// - student, teacher: `[batch, length, hidden]`; any equal shapes where there is no mask
+/// - mask: `[batch, length]`
+///
+/// # Errors
+/// The shapes do not fit the loss or each other.
+pub fn cos_loss<B: Backend>(input: &LossInput<B>) -> Result<Tensor<B, 1>, LossError> {
+    Ok(match States::new("cos", input)? {
+        States::All { student, teacher } => one_minus_cosine(student, teacher, 1).mean(),
+        States::Masked { student, teacher, mask } => token_mean(one_minus_cosine(student, teacher, 2), mask),
+    })
+}
+
+/// Squared distance of the normalised first states (TextBrewer's `pkd_loss`, BERT-PKD,
+/// <https://arxiv.org/abs/1908.09355>).
+///
+/// `‖S₀/‖S₀‖ − T₀/‖T₀‖‖²` of the state at position 0, averaged over the batch. A state of zero norm is
+/// left as it is. The mask is not used.
+///
+/// # Shapes
+/// - student, teacher: `[batch, length, hidden]` or `[batch, hidden]`, each for itself
+///
+/// # Errors
+/// The shapes do not fit the loss or each other.
+pub fn pkd_loss<B: Backend>(input: &LossInput<B>) -> Result<Tensor<B, 1>, LossError> {
+    let (student, teacher) = input.single("pkd")?;
+    let (student_shape, teacher_shape) = (student.dims(), teacher.dims());
+    let student = first_state("pkd", Side::Student, student)?;
+    let teacher = first_state("pkd", Side::Teacher, teacher)?;
+    if student.dims() != teacher.dims() {
+        return Err(mismatch("pkd", student_shape, teacher_shape));
+    }
+    let batch = student.dims()[0] as f64;
+    Ok((normalise(student) - normalise(teacher)).square().sum() / batch)
+}
+
+fn one_minus_cosine<B: Backend, const D: usize>(
+    student: Tensor<B, D>,
+    teacher: Tensor<B, D>,
+    dim: usize,
+) -> Tensor<B, D> {
+    let norm = |states: Tensor<B, D>| states.square().sum_dim(dim).add_scalar(COSINE_EPSILON).sqrt();
+    let norms = norm(student.clone()) * norm(teacher.clone());
+    ((student * teacher).sum_dim(dim) / norms).neg().add_scalar(1.0)
+}
+
+fn normalise<B: Backend>(states: Tensor<B, 2>) -> Tensor<B, 2> {
+    let squared = states.clone().square().sum_dim(1);
+    let is_zero = squared.clone().lower_equal_elem(ZERO_SQUARED_NORM);
+    states / squared.mask_fill(is_zero, 1.0).sqrt()
+}
+
+fn first_state<B: Backend>(
+    loss: &str,
+    side: Side,
+    feature: FeatureTensor<B>,
+) -> Result<Tensor<B, 2>, LossError> {
+    match feature {
+        FeatureTensor::D2(states) => Ok(states),
+        FeatureTensor::D3(states) if states.dims()[1] > 0 => Ok(states.narrow(1, 0, 1).squeeze_dim(1)),
+        other => Err(LossError::FeatureShape {
+            loss: loss.to_string(),
+            side,
+            shape: other.dims(),
+            expected: "[batch, length, hidden] or [batch, hidden]".to_string(),
+            remedy: "use `feature = \"hidden\"`".to_string(),
+        }),
+    }
+}
+
+/// Checked states of one layer of each model.
+enum States<B: Backend> {
+    /// `[positions, hidden]`, all of them.
+    All { student: Tensor<B, 2>, teacher: Tensor<B, 2> },
+    /// `[batch, length, hidden]` and `[batch, length]`.
+    Masked { student: Tensor<B, 3>, teacher: Tensor<B, 3>, mask: Tensor<B, 2> },
+}
+
+impl<B: Backend> States<B> {
+    fn new(loss: &str, input: &LossInput<B>) -> Result<Self, LossError> {
+        let (student, teacher) = input.single(loss)?;
+        let shape = student.dims();
+        if shape != teacher.dims() {
+            return Err(mismatch(loss, shape, teacher.dims()));
+        }
+        if input.mask.is_none() {
+            return Ok(Self::All { student: student.into_positions(), teacher: teacher.into_positions() });
+        }
+        let (FeatureTensor::D3(student), FeatureTensor::D3(teacher)) = (student, teacher) else {
+            return Err(LossError::FeatureShape {
+                loss: loss.to_string(),
+                side: Side::Student,
+                shape,
+                expected: "[batch, length, hidden] where there is a mask".to_string(),
+                remedy: "use `feature = \"hidden\"`, or give no mask".to_string(),
+            });
+        };
+        let tokens = [shape[0], shape[1]];
+        let Some(mask) = checked(loss, &input.mask, &shape, tokens)? else {
+            unreachable!("the absence of a mask is handled above")
+        };
+        Ok(Self::Masked { student, teacher, mask })
+    }
+}
+
+fn mismatch(loss: &str, student: Vec<usize>, teacher: Vec<usize>) -> LossError {
+    let remedy = if student.len() != teacher.len() && loss != "pkd" {
+        "give features of the same kind"
+    } else if student.last() != teacher.last() {
+        PROJECT
+    } else {
+        "batch and length must be equal; give both models the same batch, tokenized alike"
+    };
+    LossError::ShapeMismatch { loss: loss.to_string(), student, teacher, remedy: remedy.to_string() }
+}

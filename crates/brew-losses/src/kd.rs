@@ -1,0 +1,184 @@
+//! Losses on logits, `[positions, classes]`: positions are sequences, or the tokens of all sequences.
+
+use brew_config::KdLossType;
+use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::backend::Backend;
+use burn::tensor::{Int, Tensor};
+
+use crate::{LossError, Temperature};
+
+/// Cross-entropy of the softened student with the softened teacher (TextBrewer's `kd_ce_loss`, Hinton et
+/// al., <https://arxiv.org/abs/1503.02531>).
+///
+/// `−Σ softmax(T/τ) · log softmax(S/τ)`, averaged over positions; without the factor τ².
+///
+/// # Shapes
+/// - `student`, `teacher`: `[positions, classes]`
+///
+/// # Panics
+/// If the shapes differ; [`check_logits`] tells beforehand.
+///
+/// ```
+/// use brew_losses::{Temperature, kd_ce_loss};
+/// use brew_testkit::TestBackend;
+/// use burn::tensor::Tensor;
+///
+/// let logits = Tensor::<TestBackend, 2>::zeros([3, 2], &Default::default());
+/// let loss = kd_ce_loss(logits.clone(), logits, &Temperature::Scalar(8.0)).into_scalar();
+/// assert!((loss - 2f32.ln()).abs() < 1e-6);
+/// ```
+pub fn kd_ce_loss<B: Backend>(
+    student: Tensor<B, 2>,
+    teacher: Tensor<B, 2>,
+    temperature: &Temperature<B>,
+) -> Tensor<B, 1> {
+    assert_eq!(student.dims(), teacher.dims(), "kd_ce: student's and teacher's logits must have one shape");
+    let positions = student.dims()[0] as f64;
+    let teacher = softmax(temperature.soften(teacher.detach()), 1);
+    (log_softmax(temperature.soften(student), 1) * teacher).sum() / -positions
+}
+
+/// Mean squared error of the softened logits (TextBrewer's `kd_mse_loss`): `mean((S/τ − T/τ)²)`.
+///
+/// # Shapes
+/// - `student`, `teacher`: `[positions, classes]`
+///
+/// # Panics
+/// If the shapes differ; [`check_logits`] tells beforehand.
+///
+/// ```
+/// use brew_losses::{Temperature, kd_mse_loss};
+/// use brew_testkit::TestBackend;
+/// use burn::tensor::Tensor;
+///
+/// let device = Default::default();
+/// let student = Tensor::<TestBackend, 2>::full([3, 2], 4.0, &device);
+/// let loss = kd_mse_loss(student, Tensor::zeros([3, 2], &device), &Temperature::Scalar(2.0));
+/// assert_eq!(loss.into_scalar(), 4.0);
+/// ```
+pub fn kd_mse_loss<B: Backend>(
+    student: Tensor<B, 2>,
+    teacher: Tensor<B, 2>,
+    temperature: &Temperature<B>,
+) -> Tensor<B, 1> {
+    assert_eq!(student.dims(), teacher.dims(), "kd_mse: student's and teacher's logits must have one shape");
+    temperature.soften(student - teacher.detach()).square().mean()
+}
+
+/// The KD loss that a configuration names.
+///
+/// # Shapes
+/// - `student`, `teacher`: `[positions, classes]`
+///
+/// # Panics
+/// If the shapes differ; [`check_logits`] tells beforehand.
+pub fn kd_loss<B: Backend>(
+    kind: KdLossType,
+    student: Tensor<B, 2>,
+    teacher: Tensor<B, 2>,
+    temperature: &Temperature<B>,
+) -> Tensor<B, 1> {
+    match kind {
+        KdLossType::Ce => kd_ce_loss(student, teacher, temperature),
+        KdLossType::Mse => kd_mse_loss(student, teacher, temperature),
+    }
+}
+
+/// Whether logits of these shapes can be compared by a KD loss.
+///
+/// ```
+/// assert!(brew_losses::check_logits(&[8, 2], &[8, 3]).unwrap_err().to_string().contains("number of labels"));
+/// ```
+///
+/// # Errors
+/// [`LossError::ShapeMismatch`] where they differ.
+pub fn check_logits(student: &[usize], teacher: &[usize]) -> Result<(), LossError> {
+    if student == teacher {
+        return Ok(());
+    }
+    let remedy = if student.last() != teacher.last() {
+        "both models must have the same number of labels, in the same order"
+    } else {
+        "both models must give logits for the same batch, tokenized alike"
+    };
+    Err(LossError::ShapeMismatch {
+        loss: "kd".to_string(),
+        student: student.to_vec(),
+        teacher: teacher.to_vec(),
+        remedy: remedy.to_string(),
+    })
+}
+
+/// The teacher's logits with the largest and the true label's swapped, so that the true label's is the
+/// largest (TextBrewer's `probability_shift_`).
+///
+/// Rows with a negative label (−100: ignored) stay as they are.
+///
+/// # Shapes
+/// - `teacher`: `[positions, classes]`
+/// - `labels`: `[positions]`
+/// - result: `[positions, classes]`
+///
+/// # Panics
+/// If there is not one label a position. A label must be below the number of classes: what happens to
+/// one that is not is the backend's matter.
+///
+/// ```
+/// use brew_testkit::TestBackend;
+/// use burn::tensor::Tensor;
+///
+/// let device = Default::default();
+/// let teacher = Tensor::<TestBackend, 2>::from_floats([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0]], &device);
+/// let shifted = brew_losses::probability_shift(teacher, Tensor::from_ints([1, -100], &device));
+/// assert_eq!(shifted.into_data().to_vec::<f32>().unwrap(), [1.0, 3.0, 2.0, 3.0, 1.0, 2.0]);
+/// ```
+pub fn probability_shift<B: Backend>(teacher: Tensor<B, 2>, labels: Tensor<B, 1, Int>) -> Tensor<B, 2> {
+    let [positions, classes] = teacher.dims();
+    assert_eq!(positions, labels.dims()[0], "probability_shift: there must be one label for each position");
+    let largest = teacher.clone().argmax(1);
+    let labels = labels.unsqueeze_dim::<2>(1);
+    let ignored = labels.clone().lower_elem(0);
+    let labels = labels.mask_where(ignored, largest.clone());
+
+    let largest_logit = teacher.clone().gather(1, largest.clone()).expand([positions, classes]);
+    let label_logit = teacher.clone().gather(1, labels.clone()).expand([positions, classes]);
+    let columns = Tensor::<B, 1, Int>::arange(0..classes as i64, &teacher.device())
+        .unsqueeze_dim::<2>(0)
+        .expand([positions, classes]);
+    let at_largest = columns.clone().equal(largest.expand([positions, classes]));
+    let at_label = columns.equal(labels.expand([positions, classes]));
+    teacher.mask_where(at_largest, label_logit).mask_where(at_label, largest_logit)
+}
+
+/// Mean cross-entropy of logits with labels, over positions whose label is not negative.
+///
+/// `torch.nn.functional.cross_entropy` with `ignore_index = −100`, except that every negative label is
+/// ignored, and that the loss is 0 where all are.
+///
+/// # Shapes
+/// - `logits`: `[positions, classes]`
+/// - `labels`: `[positions]`
+///
+/// # Panics
+/// If there is not one label a position. A label must be below the number of classes: what happens to
+/// one that is not is the backend's matter.
+///
+/// ```
+/// use brew_testkit::TestBackend;
+/// use burn::tensor::Tensor;
+///
+/// let device = Default::default();
+/// let logits = Tensor::<TestBackend, 2>::from_floats([[0.0, 0.0], [9.0, 0.0]], &device);
+/// let loss = brew_losses::cross_entropy(logits, Tensor::from_ints([1, -100], &device)).into_scalar();
+/// assert!((loss - 2f32.ln()).abs() < 1e-6);
+/// ```
+pub fn cross_entropy<B: Backend>(logits: Tensor<B, 2>, labels: Tensor<B, 1, Int>) -> Tensor<B, 1> {
+    let [positions, _] = logits.dims();
+    assert_eq!(positions, labels.dims()[0], "cross_entropy: there must be one label for each position");
+    let ignored = labels.clone().lower_elem(0);
+    let counted = ignored.clone().bool_not().float();
+    let count = counted.clone().sum().clamp_min(1.0);
+    let labels = labels.mask_fill(ignored, 0).unsqueeze_dim::<2>(1);
+    let log_probability = log_softmax(logits, 1).gather(1, labels).squeeze_dim::<1>(1);
+    (log_probability * counted).sum().neg() / count
+}

@@ -1,0 +1,152 @@
+//! Losses on relations between two layers of a model.
+
+use brew_config::NstScale;
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+
+use crate::masking::{checked, pair_mean, token_counts};
+use crate::tensor::LayerPair;
+use crate::{LossError, LossInput, Side};
+
+/// Mean squared error of the matrices of flow between two layers (TextBrewer's `fsp_loss`, also `gram`;
+/// a variant of Yim et al., CVPR 2017, "A Gift from Knowledge Distillation").
+///
+/// `mean((S₁ᵀS₂ / n − T₁ᵀT₂ / n)²)`, where `n` is the length, or with a mask each sequence's number of
+/// tokens, the others' states being 0.
+///
+/// # Shapes
+/// - student, teacher: two of `[batch, length, hidden]`, of equal widths
+/// - mask: `[batch, length]`
+///
+/// # Errors
+/// The shapes do not fit the loss or each other.
+///
+/// ```
+/// use brew_losses::{LossInput, fsp_loss};
+/// use brew_testkit::TestBackend;
+/// use burn::tensor::Tensor;
+///
+/// let device = Default::default();
+/// let states = |value: f32| Tensor::<TestBackend, 3>::full([1, 4, 2], value, &device).into();
+/// let input = LossInput { student: vec![states(1.0), states(1.0)], teacher: vec![states(1.0), states(3.0)], mask: None };
+/// assert_eq!(fsp_loss(&input)?.into_scalar(), 4.0);
+/// # Ok::<(), brew_losses::LossError>(())
+/// ```
+pub fn fsp_loss<B: Backend>(input: &LossInput<B>) -> Result<Tensor<B, 1>, LossError> {
+    let loss = "fsp";
+    let (student, teacher) = input.pairs(loss)?;
+    for (side, pair) in [(Side::Student, &student), (Side::Teacher, &teacher)] {
+        let ([batch, length, _], [other_batch, other_length, _]) = (pair.first.dims(), pair.second.dims());
+        if (batch, length) != (other_batch, other_length) {
+            return Err(pair_mismatch(loss, side, pair, "batch and length"));
+        }
+    }
+    let ([batch, length, width], [teacher_batch, teacher_length, teacher_width]) =
+        (student.first.dims(), teacher.first.dims());
+    let widths_differ = width != teacher_width || student.second.dims()[2] != teacher.second.dims()[2];
+    if widths_differ {
+        return Err(mismatch(
+            loss,
+            &student,
+            &teacher,
+            "give the match a projection, `proj = [\"linear\", student's width, teacher's width]`, or use `nst`, \
+             which compares different widths",
+        ));
+    }
+    if batch != teacher_batch || (input.mask.is_some() && length != teacher_length) {
+        return Err(mismatch(loss, &student, &teacher, SAME_BATCH));
+    }
+    Ok(match checked(loss, &input.mask, &student.first.dims(), [batch, length])? {
+        None => {
+            let flow = |pair: LayerPair<B>| {
+                let length = pair.second.dims()[1] as f64;
+                pair.first.swap_dims(1, 2).matmul(pair.second) / length
+            };
+            (flow(student) - flow(teacher)).square().mean()
+        }
+        Some(mask) => {
+            // The mask is applied to both layers, and once is enough for a mask of 0 and 1, but a
+            // masked state that is not finite must not reach the product either.
+            let tokens = mask.clone().unsqueeze_dim::<3>(2);
+            let flow = |pair: LayerPair<B>| {
+                (pair.first * tokens.clone()).swap_dims(1, 2).matmul(pair.second * tokens.clone())
+            };
+            ((flow(student) - flow(teacher)) / token_counts(mask)).square().mean()
+        }
+    })
+}
+
+/// Mean squared error of the matrices of similarity between tokens (TextBrewer's `mmd_loss`, `nst` and
+/// `mmd`; a variant of Huang and Wang, <https://arxiv.org/abs/1707.01219>).
+///
+/// `mean((S₁S₂ᵀ / d_S − T₁T₂ᵀ / d_T)²)`. Without a mask `d` is the hidden width. With one, the mean is
+/// over pairs of tokens that both count, and `scale` says what `d` is: the padded length (TextBrewer's
+/// release) or the hidden width (its repository).
+///
+/// # Shapes
+/// - student: two of `[batch, length, hidden]`
+/// - teacher: two of `[batch, length, hidden]`, of any width
+/// - mask: `[batch, length]`
+///
+/// # Errors
+/// The shapes do not fit the loss or each other.
+pub fn nst_loss<B: Backend>(input: &LossInput<B>, scale: NstScale) -> Result<Tensor<B, 1>, LossError> {
+    let loss = "nst";
+    let (student, teacher) = input.pairs(loss)?;
+    for (side, pair) in [(Side::Student, &student), (Side::Teacher, &teacher)] {
+        let ([batch, _, width], [other_batch, _, other_width]) = (pair.first.dims(), pair.second.dims());
+        if (batch, width) != (other_batch, other_width) {
+            return Err(pair_mismatch(loss, side, pair, "batch and hidden width"));
+        }
+        if input.mask.is_some() && pair.first.dims()[1] != pair.second.dims()[1] {
+            return Err(pair_mismatch(loss, side, pair, "length where there is a mask"));
+        }
+    }
+    let [batch, length, _] = student.first.dims();
+    if student.first.dims()[..2] != teacher.first.dims()[..2]
+        || student.second.dims()[1] != teacher.second.dims()[1]
+    {
+        return Err(mismatch(loss, &student, &teacher, SAME_BATCH));
+    }
+    let mask = checked(loss, &input.mask, &student.first.dims(), [batch, length])?;
+    let by_length = mask.is_some() && scale == NstScale::Length;
+    let similarity = |pair: LayerPair<B>| {
+        let [_, length, width] = pair.second.dims();
+        let divisor = if by_length { length } else { width };
+        pair.first.matmul(pair.second.swap_dims(1, 2)) / divisor as f64
+    };
+    let squared = (similarity(student) - similarity(teacher)).square();
+    Ok(match mask {
+        None => squared.mean(),
+        Some(mask) => pair_mean(squared, mask),
+    })
+}
+
+const SAME_BATCH: &str = "batch and length must be equal; give both models the same batch, tokenized alike";
+
+fn mismatch<B: Backend>(
+    loss: &str,
+    student: &LayerPair<B>,
+    teacher: &LayerPair<B>,
+    remedy: &str,
+) -> LossError {
+    let first_differs = student.first.dims() != teacher.first.dims();
+    let shape =
+        |pair: &LayerPair<B>| if first_differs { pair.first.dims() } else { pair.second.dims() }.to_vec();
+    LossError::ShapeMismatch {
+        loss: loss.to_string(),
+        student: shape(student),
+        teacher: shape(teacher),
+        remedy: remedy.to_string(),
+    }
+}
+
+fn pair_mismatch<B: Backend>(loss: &str, side: Side, pair: &LayerPair<B>, agree_in: &str) -> LossError {
+    LossError::PairMismatch {
+        loss: loss.to_string(),
+        side,
+        first: pair.first.dims().to_vec(),
+        second: pair.second.dims().to_vec(),
+        agree_in: agree_in.to_string(),
+    }
+}
