@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Repeats a golden training run on the `wgpu` backend and compares every loss and the final logits, with wgpu's wider
+# tolerance. Uses the CPU driver of scripts/install-vulkan.sh where it is installed; BREW_VULKAN=gpu leaves the choice
+# of the driver to the system.
+#
+#   scripts/test-wgpu.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [ "${BREW_VULKAN:-cpu}" = cpu ]; then
+    drivers=(/usr/share/vulkan/icd.d/lvp_icd*.json)
+    if [ ! -e "${drivers[0]}" ]; then
+        echo "no Vulkan driver for the CPU: run scripts/install-vulkan.sh, or set BREW_VULKAN=gpu" >&2
+        exit 1
+    fi
+    export VK_ICD_FILENAMES="${drivers[0]}" VK_DRIVER_FILES="${drivers[0]}"
+fi
+cargo test -p brew --features wgpu --test golden_trajectories wgpu
