@@ -1,0 +1,65 @@
+use brew_random::Key;
+use burn::tensor::backend::Backend;
+
+use crate::{AdaptorOutput, DistillError};
+
+/// Which intermediate features a distiller will look at, so that a model computes no others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Hidden states.
+    pub hidden: bool,
+    /// Attention as the model gives it.
+    pub attention: bool,
+    /// Attention before the softmax.
+    pub attention_scores: bool,
+}
+
+/// How a model is to be run on a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct ForwardContext {
+    /// The key of this forward's dropout masks; `None` for evaluation, without dropout.
+    pub dropout: Option<Key>,
+    /// The features asked for.
+    pub wants: Wants,
+}
+
+impl ForwardContext {
+    /// Evaluation, with the features asked for.
+    pub const fn evaluation(wants: Wants) -> Self {
+        Self { dropout: None, wants }
+    }
+}
+
+/// Runs a model on a batch and names what comes out: the model call and the adaptor of TextBrewer
+/// in one, over the user's own model `M` and batch `T`.
+///
+/// Any closure of the right shape is one:
+///
+/// ```
+/// use brew_distillers::{Adaptor, AdaptorOutput, DistillError, ForwardContext};
+/// use burn::nn::Linear;
+/// use burn::tensor::{Tensor, backend::Backend};
+///
+/// fn adaptor<B: Backend>() -> impl Adaptor<B, Linear<B>, Tensor<B, 2>> {
+///     |model: &Linear<B>, batch: &Tensor<B, 2>, _: ForwardContext| {
+///         Ok::<_, DistillError>(AdaptorOutput::from_logits(model.forward(batch.clone())))
+///     }
+/// }
+/// ```
+pub trait Adaptor<B: Backend, M, T> {
+    /// The model's outputs on a batch.
+    ///
+    /// # Errors
+    /// Whatever keeps the model from being run, as [`DistillError::batch`].
+    fn adapt(&self, model: &M, batch: &T, context: ForwardContext) -> Result<AdaptorOutput<B>, DistillError>;
+}
+
+impl<B, M, T, F> Adaptor<B, M, T> for F
+where
+    B: Backend,
+    F: Fn(&M, &T, ForwardContext) -> Result<AdaptorOutput<B>, DistillError>,
+{
+    fn adapt(&self, model: &M, batch: &T, context: ForwardContext) -> Result<AdaptorOutput<B>, DistillError> {
+        self(model, batch, context)
+    }
+}

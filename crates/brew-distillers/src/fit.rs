@@ -1,0 +1,307 @@
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use brew_config::{ConfigError, ProjectionGroup, TrainingConfig};
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{ElementConversion, Tensor};
+
+use crate::checkpoint::{Position, RunState};
+use crate::step::{Stepper, clip_global_norm};
+use crate::{
+    BatchSource, CheckpointEvent, DistillError, Hooks, LossTerms, Objective, StepContext, StepReport,
+    Student, Trainable,
+};
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Trained<B: AutodiffBackend, M: Student<B>> {
+    /// The student and what was trained with it.
+    pub trainable: Trainable<B, M>,
+    /// Optimizer steps finished.
+    pub steps: usize,
+    /// Whether the run was stopped before its last step.
+    pub interrupted: bool,
+}
+
+/// The one training loop: accumulate, clip, step, schedule, report, checkpoint, call back.
+///
+/// With `num_epochs` the last, smaller group of micro-batches of an epoch is stepped and divided by
+/// the number it holds; with `num_steps` groups carry over the end of an epoch. `projection_groups`
+/// has one entry for each projection of `trainable`.
+///
+/// # Errors
+/// [`DistillError::Config`] before anything runs; later whatever the objective, the batches, a
+/// callback or the disk say. The last complete checkpoint stays valid.
+pub fn fit<B, M, T>(
+    trainable: Trainable<B, M>,
+    projection_groups: &[Option<ProjectionGroup>],
+    objective: &mut dyn Objective<B, M, T>,
+    batches: &dyn BatchSource<T>,
+    config: &TrainingConfig,
+    mut hooks: Hooks<'_, M>,
+) -> Result<Trained<B, M>, DistillError>
+where
+    B: AutodiffBackend,
+    M: Student<B>,
+{
+    ConfigError::from_problems(config.validate())?;
+    let plan = Plan::new(config, batches.batches_per_epoch())?;
+    let device = burn::module::Module::<B>::devices(&trainable).into_iter().next().unwrap_or_default();
+    let mut position = Position { step: 0, epoch: 0, batch_in_epoch: 0, batch: 0 };
+    let run_state = |position| RunState { seed: config.seed, total_steps: plan.total_steps, position };
+    let new_stepper =
+        |trainable: &Trainable<B, M>| Stepper::new(trainable, &config.optimizer, projection_groups);
+
+    let resumed = match (&hooks.checkpoints, hooks.resume) {
+        (Some(folder), true) => folder.load(trainable.clone(), run_state(position), &device, new_stepper)?,
+        _ => None,
+    };
+    let (mut trainable, mut stepper) = match resumed {
+        Some(loaded) => {
+            position = loaded.position;
+            (loaded.trainable, loaded.stepper)
+        }
+        None => {
+            let stepper = new_stepper(&trainable);
+            (trainable, stepper)
+        }
+    };
+
+    let mut accumulator = GradientsAccumulator::<Trainable<B, M>>::new();
+    let mut accumulated = 0;
+    let mut window = Window::new(position.step);
+    let mut interrupted = false;
+
+    'run: while position.step < plan.total_steps {
+        let skip = position.batch_in_epoch;
+        for item in batches.epoch(position.epoch, skip) {
+            let item = item?;
+            let context = StepContext {
+                seed: config.seed,
+                epoch: position.epoch,
+                step: position.step,
+                total_steps: plan.total_steps,
+                batch: position.batch,
+            };
+            let terms = objective.loss(&trainable, &item.batch, &context)?;
+            let group = plan.group_size(position.batch_in_epoch - accumulated.min(position.batch_in_epoch));
+            if let Some(total) = terms.total() {
+                window.add(&terms, &total, item.examples);
+                let loss = if group == 1 { total } else { total.div_scalar(group as f64) };
+                let gradients = GradientsParams::from_grads(loss.backward(), &trainable);
+                accumulator.accumulate(&trainable, gradients);
+            }
+            accumulated += 1;
+            position.batch += 1;
+            position.batch_in_epoch += 1;
+            if accumulated < group {
+                continue;
+            }
+
+            let mut gradients = accumulator.grads();
+            accumulated = 0;
+            let norm = clip_global_norm::<B, M>(&trainable.student, &mut gradients, config.max_grad_norm);
+            let factor = config.schedule.factor(position.step, plan.total_steps);
+            trainable = stepper.step(trainable, gradients, factor);
+            position.step += 1;
+
+            let finished = position.step == plan.total_steps;
+            interrupted = !finished && hooks.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
+            for callback in &mut hooks.callbacks {
+                callback
+                    .on_step(position.step, plan.total_steps)
+                    .map_err(|source| DistillError::Callback { step: position.step, source })?;
+            }
+            if position.step % config.log_every == 0 || finished || interrupted {
+                let report = window.report(&plan, position, config.optimizer.lr * factor, norm)?;
+                for callback in &mut hooks.callbacks {
+                    callback
+                        .on_report(&report)
+                        .map_err(|source| DistillError::Callback { step: position.step, source })?;
+                }
+            }
+            if plan.is_checkpoint(position) || finished || interrupted {
+                checkpoint(&mut hooks, &trainable, &stepper, run_state(plan.next(position)), position)?;
+            }
+            if finished || interrupted {
+                break 'run;
+            }
+        }
+        position.epoch += 1;
+        position.batch_in_epoch = 0;
+    }
+    Ok(Trained { trainable, steps: position.step, interrupted })
+}
+
+/// Calls the callbacks and, where the run has a folder, completes a checkpoint.
+fn checkpoint<B, M>(
+    hooks: &mut Hooks<'_, M>,
+    trainable: &Trainable<B, M>,
+    stepper: &Stepper<B, M>,
+    run: RunState,
+    position: Position,
+) -> Result<(), DistillError>
+where
+    B: AutodiffBackend,
+    M: Student<B>,
+{
+    let step = position.step;
+    let pending = match &hooks.checkpoints {
+        Some(folder) => Some(folder.begin(step)?),
+        None => None,
+    };
+    let event = CheckpointEvent {
+        step,
+        epoch: position.epoch + 1,
+        folder: pending.as_ref().map(|pending| pending.path()),
+    };
+    let mut score = None;
+    for callback in &mut hooks.callbacks {
+        let given = callback
+            .on_checkpoint(&trainable.student, event)
+            .map_err(|source| DistillError::Callback { step, source })?;
+        score = score.or(given);
+    }
+    match (&hooks.checkpoints, pending) {
+        (Some(folder), Some(pending)) => folder.complete(pending, trainable, stepper, run, score),
+        _ => Ok(()),
+    }
+}
+
+/// When to step, to stop and to take a checkpoint.
+struct Plan {
+    batches_per_epoch: usize,
+    accumulation: usize,
+    by_steps: bool,
+    total_steps: usize,
+    checkpoint_steps: Vec<usize>,
+    every: Option<usize>,
+}
+
+impl Plan {
+    fn new(config: &TrainingConfig, batches_per_epoch: usize) -> Result<Self, DistillError> {
+        if batches_per_epoch == 0 {
+            return Err(DistillError::NoBatches);
+        }
+        let accumulation = config.gradient_accumulation_steps;
+        let steps_per_epoch = batches_per_epoch.div_ceil(accumulation);
+        let total_steps = config.num_steps.unwrap_or(config.num_epochs * steps_per_epoch);
+        // As in TextBrewer: `ckpt_frequency` checkpoints in every `ckpt_epoch_frequency`-th epoch,
+        // evenly spaced, the last at the epoch's end.
+        let mut checkpoint_steps = Vec::new();
+        if config.num_steps.is_none() {
+            for epoch in (1..=config.num_epochs).filter(|epoch| epoch % config.ckpt_epoch_frequency == 0) {
+                for part in 1..=config.ckpt_frequency {
+                    let within = (steps_per_epoch * part).div_ceil(config.ckpt_frequency);
+                    checkpoint_steps.push((epoch - 1) * steps_per_epoch + within);
+                }
+            }
+        }
+        Ok(Self {
+            batches_per_epoch,
+            accumulation,
+            by_steps: config.num_steps.is_some(),
+            total_steps,
+            checkpoint_steps,
+            every: config.ckpt_steps,
+        })
+    }
+
+    /// How many micro-batches the group holds that begins at this batch of an epoch.
+    fn group_size(&self, start: usize) -> usize {
+        if self.by_steps { self.accumulation } else { self.accumulation.min(self.batches_per_epoch - start) }
+    }
+
+    fn is_checkpoint(&self, position: Position) -> bool {
+        match self.every {
+            Some(every) => position.step.is_multiple_of(every),
+            None if self.by_steps => position.batch_in_epoch == self.batches_per_epoch,
+            None => self.checkpoint_steps.binary_search(&position.step).is_ok(),
+        }
+    }
+
+    /// Where a run continues after this position.
+    fn next(&self, position: Position) -> Position {
+        if position.batch_in_epoch == self.batches_per_epoch {
+            Position { epoch: position.epoch + 1, batch_in_epoch: 0, ..position }
+        } else {
+            position
+        }
+    }
+}
+
+/// Running sums since the last report, kept on the device until they are read.
+struct Window<B: AutodiffBackend> {
+    first_step: usize,
+    batches: usize,
+    examples: usize,
+    started: Instant,
+    total: Option<Tensor<B::InnerBackend, 1>>,
+    terms: Vec<(String, Tensor<B::InnerBackend, 1>)>,
+}
+
+impl<B: AutodiffBackend> Window<B> {
+    fn new(step: usize) -> Self {
+        Self {
+            first_step: step,
+            batches: 0,
+            examples: 0,
+            started: Instant::now(),
+            total: None,
+            terms: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, terms: &LossTerms<B>, total: &Tensor<B, 1>, examples: usize) {
+        let total = total.clone().inner();
+        self.total = Some(match self.total.take() {
+            Some(sum) => sum + total,
+            None => total,
+        });
+        for (index, term) in terms.terms().iter().enumerate() {
+            let value = term.value.clone().inner();
+            match self.terms.get_mut(index) {
+                Some((_, sum)) => *sum = sum.clone() + value,
+                None => self.terms.push((term.name.clone(), value)),
+            }
+        }
+        self.batches += 1;
+        self.examples += examples;
+    }
+
+    /// Reads the means back and starts the next window.
+    fn report(
+        &mut self,
+        plan: &Plan,
+        position: Position,
+        lr: f64,
+        grad_norm: f64,
+    ) -> Result<StepReport, DistillError> {
+        let done = std::mem::replace(self, Self::new(position.step));
+        let count = done.batches.max(1) as f64;
+        let read = |sum: Tensor<B::InnerBackend, 1>| sum.into_scalar().elem::<f64>() / count;
+        let loss = done.total.map_or(0.0, read);
+        let terms: Vec<(String, f64)> = done.terms.into_iter().map(|(name, sum)| (name, read(sum))).collect();
+        if !loss.is_finite() {
+            let terms = terms.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>();
+            return Err(DistillError::NotFinite {
+                value: loss,
+                from: done.first_step + 1,
+                to: position.step,
+                terms: terms.join(", "),
+            });
+        }
+        Ok(StepReport {
+            step: position.step,
+            total_steps: plan.total_steps,
+            epoch: position.epoch,
+            loss,
+            terms,
+            lr,
+            grad_norm,
+            examples: done.examples,
+            seconds: done.started.elapsed().as_secs_f64(),
+        })
+    }
+}

@@ -1,0 +1,128 @@
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::CheckpointFolder;
+
+/// What went wrong in a callback.
+pub type CallbackError = Box<dyn Error + Send + Sync>;
+
+/// Means over the batches since the last report, and where the run stands.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct StepReport {
+    /// Optimizer steps finished.
+    pub step: usize,
+    /// Optimizer steps of the whole run.
+    pub total_steps: usize,
+    /// Epoch of the last batch, from 0.
+    pub epoch: usize,
+    /// The weighted loss.
+    pub loss: f64,
+    /// Every loss term, unweighted, in order.
+    pub terms: Vec<(String, f64)>,
+    /// The last step's learning rate of the student.
+    pub lr: f64,
+    /// The last step's global gradient norm before clipping.
+    pub grad_norm: f64,
+    /// Examples computed since the last report.
+    pub examples: usize,
+    /// Seconds since the last report.
+    pub seconds: f64,
+}
+
+/// A checkpoint about to be completed.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckpointEvent<'a> {
+    /// Optimizer steps finished.
+    pub step: usize,
+    /// Epochs begun, the current one included.
+    pub epoch: usize,
+    /// Where further files may be written; they become part of the checkpoint. `None` in a run
+    /// without checkpoints on disk.
+    pub folder: Option<&'a Path>,
+}
+
+/// Watches a run. Every method does nothing unless it is given.
+pub trait Callback<M> {
+    /// After every optimizer step, without reading anything from the device.
+    ///
+    /// # Errors
+    /// Any error stops the run.
+    fn on_step(&mut self, step: usize, total_steps: usize) -> Result<(), CallbackError> {
+        let _ = (step, total_steps);
+        Ok(())
+    }
+
+    /// Every `log_every` steps and at the end.
+    ///
+    /// # Errors
+    /// Any error stops the run.
+    fn on_report(&mut self, report: &StepReport) -> Result<(), CallbackError> {
+        let _ = report;
+        Ok(())
+    }
+
+    /// At each checkpoint, with the student as it stands. The value is a score, higher is better, by
+    /// which the best checkpoint is chosen.
+    ///
+    /// # Errors
+    /// Any error stops the run; the checkpoint is not written.
+    fn on_checkpoint(
+        &mut self,
+        student: &M,
+        event: CheckpointEvent<'_>,
+    ) -> Result<Option<f64>, CallbackError> {
+        let _ = (student, event);
+        Ok(None)
+    }
+}
+
+/// What happens around a run: who watches it, where it is kept and how it is stopped.
+pub struct Hooks<'a, M> {
+    pub(crate) callbacks: Vec<Box<dyn Callback<M> + 'a>>,
+    pub(crate) checkpoints: Option<CheckpointFolder>,
+    pub(crate) resume: bool,
+    pub(crate) stop: Option<Arc<AtomicBool>>,
+}
+
+impl<M> Default for Hooks<'_, M> {
+    fn default() -> Self {
+        Self { callbacks: Vec::new(), checkpoints: None, resume: false, stop: None }
+    }
+}
+
+impl<'a, M> Hooks<'a, M> {
+    /// No callbacks, nothing on disk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a callback; they are called in the order they were added.
+    #[must_use]
+    pub fn with_callback(mut self, callback: impl Callback<M> + 'a) -> Self {
+        self.callbacks.push(Box::new(callback));
+        self
+    }
+
+    /// Keeps the last and the best checkpoint in a folder.
+    #[must_use]
+    pub fn with_checkpoints(mut self, folder: CheckpointFolder) -> Self {
+        self.checkpoints = Some(folder);
+        self
+    }
+
+    /// Continues from the folder's last checkpoint where it has one.
+    #[must_use]
+    pub fn resuming(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// Stops after the step during which the flag becomes true, with a checkpoint.
+    #[must_use]
+    pub fn with_stop(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.stop = Some(stop);
+        self
+    }
+}

@@ -1,0 +1,79 @@
+use brew_losses::FeatureTensor;
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{Int, Tensor};
+
+/// What an adaptor makes of a model's outputs on one batch: TextBrewer's adaptor dictionary.
+///
+/// Every field may be empty; a distiller says which it needs. The lists hold one entry for each
+/// prediction of the model (a span task has two `logits`, start and end) and are summed over.
+///
+/// # Shapes
+/// With `b` sentences of padded length `l`, `c` classes and `h` hidden units:
+/// - `logits`: `[b, c]` or `[b, l, c]` each
+/// - `logits_mask`: `[b, l]` each, 1 where a position of the matching `[b, l, c]` logits counts
+/// - `labels`: `[b]` or `[b, l]` each, flattened to `[positions]`; −100 is ignored
+/// - `losses`: any number of `[1]` or `[n]` losses of the model itself, averaged each
+/// - `hidden`: `[b, l, h]` each, 0 being the embeddings
+/// - `attention`: `[b, heads, l, l]` or `[b, l, l]` each
+/// - `attention_scores`: as `attention`, before the softmax
+/// - `inputs_mask`: `[b, l]`, 1 at real tokens
+#[derive(Debug, Clone)]
+pub struct AdaptorOutput<B: Backend> {
+    /// Predictions before the softmax.
+    pub logits: Vec<FeatureTensor<B>>,
+    /// Positions of the logits that count; empty means all of them.
+    pub logits_mask: Vec<Tensor<B, 2>>,
+    /// Gold labels of the logits, for `probability_shift`.
+    pub labels: Vec<Tensor<B, 1, Int>>,
+    /// The model's own losses on the gold labels.
+    pub losses: Vec<Tensor<B, 1>>,
+    /// Hidden states, for `feature = "hidden"`.
+    pub hidden: Vec<Tensor<B, 3>>,
+    /// Attention as the model gives it (probabilities in transformers), for `feature = "attention"`.
+    pub attention: Vec<FeatureTensor<B>>,
+    /// Attention before the softmax, for `feature = "attention_scores"`.
+    pub attention_scores: Vec<FeatureTensor<B>>,
+    /// Real tokens of the inputs, the mask of the intermediate matches.
+    pub inputs_mask: Option<Tensor<B, 2>>,
+}
+
+impl<B: Backend> Default for AdaptorOutput<B> {
+    fn default() -> Self {
+        Self {
+            logits: Vec::new(),
+            logits_mask: Vec::new(),
+            labels: Vec::new(),
+            losses: Vec::new(),
+            hidden: Vec::new(),
+            attention: Vec::new(),
+            attention_scores: Vec::new(),
+            inputs_mask: None,
+        }
+    }
+}
+
+impl<B: Backend> AdaptorOutput<B> {
+    /// An output with one prediction and nothing else.
+    pub fn from_logits(logits: impl Into<FeatureTensor<B>>) -> Self {
+        Self { logits: vec![logits.into()], ..Self::default() }
+    }
+}
+
+impl<B: AutodiffBackend> AdaptorOutput<B> {
+    /// A teacher's output as constants of the student's backend.
+    pub fn from_inner(output: AdaptorOutput<B::InnerBackend>) -> Self {
+        let features = |list: Vec<FeatureTensor<B::InnerBackend>>| {
+            list.into_iter().map(FeatureTensor::from_inner).collect()
+        };
+        Self {
+            logits: features(output.logits),
+            logits_mask: output.logits_mask.into_iter().map(Tensor::from_inner).collect(),
+            labels: output.labels.into_iter().map(Tensor::from_inner).collect(),
+            losses: output.losses.into_iter().map(Tensor::from_inner).collect(),
+            hidden: output.hidden.into_iter().map(Tensor::from_inner).collect(),
+            attention: features(output.attention),
+            attention_scores: features(output.attention_scores),
+            inputs_mask: output.inputs_mask.map(Tensor::from_inner),
+        }
+    }
+}
