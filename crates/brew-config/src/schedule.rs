@@ -28,6 +28,7 @@ pub enum ScheduleName {
 /// | `name` | `constant` | shape after the warm-up | `constant`, `linear`, `cosine` |
 /// | `warmup_steps` | none | optimizer steps of warm-up | |
 /// | `warmup_ratio` | 0 | share of all steps, used where `warmup_steps` is absent; rounded down | [0, 1] |
+/// | `total_steps` | the run's | optimizer steps until the rate is 0 | |
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScheduleConfig {
@@ -38,10 +39,13 @@ pub struct ScheduleConfig {
     pub warmup_steps: Option<usize>,
     /// Warm-up as a share of all optimizer steps, rounded down.
     pub warmup_ratio: f64,
+    /// Optimizer steps that the schedule spans, where they differ from the run's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_steps: Option<usize>,
 }
 
 impl ScheduleConfig {
-    /// Optimizer steps of warm-up in a run of `total`.
+    /// Optimizer steps of warm-up in a schedule of `total`.
     pub fn warmup(&self, total: usize) -> usize {
         self.warmup_steps.unwrap_or((self.warmup_ratio * total as f64).floor() as usize)
     }
@@ -60,6 +64,7 @@ impl ScheduleConfig {
     /// assert_eq!(factors, [0.0, 0.5, 1.0, 0.75, 0.5, 0.25]);
     /// ```
     pub fn factor(&self, step: usize, total: usize) -> f64 {
+        let total = self.total_steps.unwrap_or(total);
         let warmup = self.warmup(total);
         if step < warmup {
             return step as f64 / warmup as f64;

@@ -184,6 +184,11 @@ impl TextTokenizer {
         self.tokenizer.token_to_id(token)
     }
 
+    /// Whether both map the same tokens to the same ids, so that one batch can serve two models.
+    pub fn same_vocabulary(&self, other: &Self) -> bool {
+        self.tokenizer.get_vocab(true) == other.tokenizer.get_vocab(true)
+    }
+
     /// The tokens of some ids; an id that is not in the vocabulary gives an empty string.
     pub fn tokens(&self, ids: &[u32]) -> Vec<String> {
         ids.iter().map(|&id| self.tokenizer.id_to_token(id).unwrap_or_default()).collect()

@@ -68,6 +68,11 @@ where
         }
     };
 
+    for callback in &mut hooks.callbacks {
+        callback
+            .on_start(position.step, plan.total_steps)
+            .map_err(|source| DistillError::Callback { step: position.step, source })?;
+    }
     let mut accumulator = GradientsAccumulator::<Trainable<B, M>>::new();
     let mut accumulated = 0;
     let mut window = Window::new(position.step);

@@ -45,6 +45,15 @@ pub struct CheckpointEvent<'a> {
 
 /// Watches a run. Every method does nothing unless it is given.
 pub trait Callback<M> {
+    /// Before the first step, with the steps a resumed run has already made.
+    ///
+    /// # Errors
+    /// Any error keeps the run from starting.
+    fn on_start(&mut self, step: usize, total_steps: usize) -> Result<(), CallbackError> {
+        let _ = (step, total_steps);
+        Ok(())
+    }
+
     /// After every optimizer step, without reading anything from the device.
     ///
     /// # Errors

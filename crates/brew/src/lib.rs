@@ -1,1 +1,29 @@
 //! Distil language models: models, data, losses and distillers behind one facade.
+//!
+//! The crates below are re-exported: [`config`], [`losses`], [`models`], [`data`], [`distillers`].
+//! This one joins them: [`classification`] makes the shipped models, batches and distillers meet;
+//! a [`RunConfig`] describes a run as a file does, [`Run`] is the same checked, and [`train`] does
+//! it on a [`BackendKind`] chosen at run time.
+
+mod backend;
+pub mod classification;
+mod error;
+mod observer;
+mod output;
+mod run;
+mod run_config;
+mod settings;
+mod train;
+
+pub use backend::{BackendError, BackendJob, BackendKind, dispatch, names as backend_names};
+pub use error::RunError;
+pub use observer::Observer;
+pub use output::{OutputPolicy, checkpoint_model, model_folder};
+pub use run::{Run, RunKind};
+pub use run_config::{DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, RunConfig, TeacherConfig};
+pub use settings::load_run;
+pub use train::{Summary, train};
+pub use {
+    brew_config as config, brew_data as data, brew_distillers as distillers, brew_losses as losses,
+    brew_models as models, brew_random as random,
+};

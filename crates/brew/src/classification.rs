@@ -1,0 +1,162 @@
+//! Text classification: what joins the shipped classifier, batches and distillers.
+
+use brew_data::{Batch, BatchSampler, Collator, DataError, Feature};
+use brew_distillers::{
+    Adaptor, AdaptorOutput, BatchSource, Counted, DistillError, EpochBatches, ForwardContext,
+};
+use brew_losses::{FeatureTensor, cross_entropy};
+use brew_models::{BertForSequenceClassification, EncoderInput, Mode, OutputRequest};
+use burn::tensor::TensorData;
+use burn::tensor::backend::{AutodiffBackend, Backend};
+
+/// Runs a sequence classifier on a batch of text and gives `logits`, `losses` (mean cross-entropy,
+/// where the batch has labels), `labels`, `inputs_mask`, and hidden states and attention
+/// probabilities on demand.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ClassifierAdaptor;
+
+impl<B: Backend> Adaptor<B, BertForSequenceClassification<B>, Batch<B>> for ClassifierAdaptor {
+    fn adapt(
+        &self,
+        model: &BertForSequenceClassification<B>,
+        batch: &Batch<B>,
+        context: ForwardContext,
+    ) -> Result<AdaptorOutput<B>, DistillError> {
+        let request =
+            OutputRequest { hidden_states: context.wants.hidden, attentions: context.wants.attention };
+        let mode = context.dropout.map_or(Mode::Eval, |dropout| Mode::Train { dropout });
+        let output = model.forward(encoder_input(batch), request, mode);
+        let labels: Vec<_> = batch.labels.iter().cloned().collect();
+        let losses =
+            labels.iter().map(|labels| cross_entropy(output.logits.clone(), labels.clone())).collect();
+        Ok(AdaptorOutput {
+            logits: vec![FeatureTensor::from(output.logits)],
+            labels,
+            losses,
+            hidden: output.hidden_states,
+            attention: output.attentions.into_iter().map(FeatureTensor::from).collect(),
+            inputs_mask: Some(batch.attention_mask.clone()),
+            ..AdaptorOutput::default()
+        })
+    }
+}
+
+/// Gives a teacher of the inner backend the student's batches.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InnerAdaptor<A>(
+    /// The adaptor of the teacher itself.
+    pub A,
+);
+
+impl<B, M, A> Adaptor<B::InnerBackend, M, Batch<B>> for InnerAdaptor<A>
+where
+    B: AutodiffBackend,
+    A: Adaptor<B::InnerBackend, M, Batch<B::InnerBackend>>,
+{
+    fn adapt(
+        &self,
+        model: &M,
+        batch: &Batch<B>,
+        context: ForwardContext,
+    ) -> Result<AdaptorOutput<B::InnerBackend>, DistillError> {
+        self.0.adapt(model, &batch.inner(), context)
+    }
+}
+
+fn encoder_input<B: Backend>(batch: &Batch<B>) -> EncoderInput<B> {
+    EncoderInput {
+        input_ids: batch.input_ids.clone(),
+        attention_mask: batch.attention_mask.clone(),
+        token_type_ids: batch.token_type_ids.clone(),
+    }
+}
+
+/// Tokenized examples as batches on a device, in a new order each epoch.
+#[derive(Debug, Clone)]
+pub struct TextBatches<B: Backend> {
+    features: Vec<Feature>,
+    sampler: BatchSampler,
+    collator: Collator,
+    device: B::Device,
+}
+
+impl<B: Backend> TextBatches<B> {
+    /// Batches of `features` in the order of `sampler`.
+    pub fn new(features: Vec<Feature>, sampler: BatchSampler, collator: Collator, device: B::Device) -> Self {
+        Self { features, sampler, collator, device }
+    }
+}
+
+impl<B: Backend> BatchSource<Batch<B>> for TextBatches<B> {
+    fn batches_per_epoch(&self) -> usize {
+        self.sampler.batches_per_epoch()
+    }
+
+    fn epoch(&self, epoch: usize, skip: usize) -> EpochBatches<'_, Batch<B>> {
+        let order = self.sampler.epoch(epoch as u64);
+        Box::new(order.into_iter().skip(skip).map(move |indices| {
+            let features: Vec<&Feature> = indices.iter().map(|&index| &self.features[index]).collect();
+            let batch = self.collator.collate(&features, &self.device);
+            Ok(Counted { batch, examples: indices.len() })
+        }))
+    }
+}
+
+/// The logits of every feature, in their order: evaluation without dropout, texts of similar length
+/// together.
+///
+/// # Errors
+/// A `batch_size` of 0.
+pub fn classify<B: Backend>(
+    model: &BertForSequenceClassification<B>,
+    features: &[Feature],
+    batch_size: usize,
+    collator: Collator,
+    device: &B::Device,
+) -> Result<Vec<Vec<f32>>, DataError> {
+    let mut logits = vec![Vec::new(); features.len()];
+    let lengths: Vec<usize> = features.iter().map(|feature| feature.input_ids.len()).collect();
+    for indices in BatchSampler::evaluation(lengths, batch_size)?.epoch(0) {
+        let chosen: Vec<&Feature> = indices.iter().map(|&index| &features[index]).collect();
+        let batch: Batch<B> = collator.collate(&chosen, device);
+        let output = model.forward(encoder_input(&batch), OutputRequest::default(), Mode::Eval);
+        let classes = output.logits.dims()[1];
+        let data: TensorData = output.logits.into_data().convert::<f32>();
+        let values = data.as_slice::<f32>().expect("converted to f32 above");
+        for (row, &index) in indices.iter().enumerate() {
+            logits[index] = values[row * classes..(row + 1) * classes].to_vec();
+        }
+    }
+    Ok(logits)
+}
+
+/// The index of the largest value; the first of equal ones.
+pub fn argmax(logits: &[f32]) -> usize {
+    logits.iter().enumerate().fold(0, |best, (index, &value)| if value > logits[best] { index } else { best })
+}
+
+/// Softmax of one row of logits.
+pub fn probabilities(logits: &[f32]) -> Vec<f32> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponentials: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
+    let sum: f32 = exponentials.iter().sum();
+    exponentials.into_iter().map(|value| value / sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn argmax_takes_the_first_of_the_largest() {
+        assert_eq!(argmax(&[0.5, 2.0, 2.0, -1.0]), 1);
+        assert_eq!(argmax(&[-3.0]), 0);
+    }
+
+    #[test]
+    fn probabilities_sum_to_one_even_for_large_logits() {
+        let row = probabilities(&[1000.0, 1000.0, 0.0]);
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!((row[0] - 0.5).abs() < 1e-6, "{row:?}");
+    }
+}

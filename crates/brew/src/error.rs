@@ -1,0 +1,102 @@
+use std::path::PathBuf;
+
+use brew_config::{ConfigError, Problem};
+use brew_data::DataError;
+use brew_distillers::DistillError;
+use brew_models::ModelError;
+
+use crate::backend::BackendError;
+
+/// Why a run could not be started or finished.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A run file that cannot be read, or a configuration with problems.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A `--set` that cannot be applied.
+    #[error("--set {setting}: {reason}")]
+    Setting {
+        /// What was written.
+        setting: String,
+        /// What is wrong with it and what to do.
+        reason: String,
+    },
+    /// A data file or tokenizer that cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A checkpoint that cannot be read or written.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Training that could not begin, go on or be continued.
+    #[error(transparent)]
+    Distill(#[from] DistillError),
+    /// A backend this build does not have.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// An output folder that holds a run already.
+    #[error(
+        "{} already holds a run; add --resume to continue it, --overwrite to replace it, or choose another \
+         training.output_dir",
+        path.display()
+    )]
+    OutputInUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// An output folder that holds files that are no run.
+    #[error("{} holds files that are not a run ({found}); choose an empty or new folder", path.display())]
+    OutputNotARun {
+        /// The folder.
+        path: PathBuf,
+        /// One of the files.
+        found: String,
+    },
+    /// `--resume` without anything to continue.
+    #[error("{} holds no run to continue; start it without --resume", path.display())]
+    NothingToResume {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder that is neither a checkpoint nor a run.
+    #[error(
+        "{} is not a model: it has neither a config.json nor a model/config.json; give a Hugging Face checkpoint \
+         folder or the folder of a finished run",
+        path.display()
+    )]
+    NotAModel {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file or folder that cannot be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// `read`, `write`, `create`, …
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl RunError {
+    /// All problems of a configuration as one error.
+    pub(crate) fn check(problems: Vec<Problem>) -> Result<(), Self> {
+        Ok(ConfigError::from_problems(problems)?)
+    }
+
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// Whether the input is at fault (a file, a flag, a configuration) rather than the run.
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Distill(error) => matches!(error, DistillError::Config(_)),
+            Self::Io { .. } => false,
+            _ => true,
+        }
+    }
+}

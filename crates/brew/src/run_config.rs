@@ -1,0 +1,158 @@
+use std::path::PathBuf;
+
+use brew_config::{DistillationConfig, TrainingConfig};
+use brew_data::TextFileSpec;
+use serde::{Deserialize, Serialize};
+
+/// A run as its file describes it, nothing checked yet.
+///
+/// | table | what it is |
+/// |---|---|
+/// | `[data]` | files, columns, labels, batches: [`DataConfig`] |
+/// | `[model]` | the model that is trained, the student of a distillation: [`ModelConfig`] |
+/// | `[teacher]` | the teacher of a distillation: [`TeacherConfig`] |
+/// | `[training]` | [`TrainingConfig`]; its `output_dir` is the run's folder |
+/// | `[distillation]` | [`DistillationConfig`] |
+/// | `[evaluation]` | [`EvaluationConfig`] |
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// Files, columns, labels and batches.
+    pub data: DataConfig,
+    /// The model that is trained.
+    pub model: ModelConfig,
+    /// The teacher; `textbrew distill` needs it.
+    pub teacher: Option<TeacherConfig>,
+    /// Epochs, optimizer, schedule, seed, output folder.
+    pub training: TrainingConfig,
+    /// Temperature, weights and matches; TextBrewer's defaults where left out.
+    pub distillation: DistillationConfig,
+    /// What is measured, and which checkpoint counts.
+    pub evaluation: EvaluationConfig,
+}
+
+/// Where the examples come from and how they become batches.
+///
+/// | field | default | meaning |
+/// |---|---|---|
+/// | `train` | none | training file (TSV, CSV or JSON lines) |
+/// | `dev` | none | evaluated at each checkpoint and at the end |
+/// | `test` | none | evaluated at the end |
+/// | `columns` | first column text, last label | see [`TextFileSpec`] |
+/// | `labels` | read from `train` | label names in the order of the classes |
+/// | `max_length` | 128 | tokens of a text or pair, special tokens included |
+/// | `batch_size` | 32 | examples of a training batch |
+/// | `eval_batch_size` | 128 | examples of an evaluation batch |
+/// | `length_buckets` | true | texts of similar length share a batch |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// Training file.
+    pub train: Option<PathBuf>,
+    /// Development file.
+    pub dev: Option<PathBuf>,
+    /// Test file.
+    pub test: Option<PathBuf>,
+    /// Which columns hold text and label.
+    pub columns: TextFileSpec,
+    /// Label names in the order of the classes.
+    pub labels: Option<Vec<String>>,
+    /// Tokens of a text or pair, special tokens included.
+    pub max_length: usize,
+    /// Examples of a training batch.
+    pub batch_size: usize,
+    /// Examples of an evaluation batch.
+    pub eval_batch_size: usize,
+    /// Whether texts of similar length share a batch, which saves padding.
+    pub length_buckets: bool,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            train: None,
+            dev: None,
+            test: None,
+            columns: TextFileSpec::default(),
+            labels: None,
+            max_length: 128,
+            batch_size: 32,
+            eval_batch_size: 128,
+            length_buckets: true,
+        }
+    }
+}
+
+/// How the trained model starts. Either `from` or `config` is needed.
+///
+/// | field | default | meaning |
+/// |---|---|---|
+/// | `from` | none | Hugging Face checkpoint folder to start from |
+/// | `layers` | all | encoder layers of `from` to keep, counted from 0 |
+/// | `config` | none | `config.json` of a model to initialise at random |
+/// | `tokenizer` | `from`, else the teacher's | folder with `tokenizer.json` or `vocab.txt` |
+/// | `reinitialise_head` | false | draw the classifier anew even where `from` has one |
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Checkpoint folder to start from.
+    pub from: Option<PathBuf>,
+    /// Encoder layers of `from` to keep, counted from 0.
+    pub layers: Option<Vec<usize>>,
+    /// `config.json` of a model to initialise at random.
+    pub config: Option<PathBuf>,
+    /// Folder of the tokenizer.
+    pub tokenizer: Option<PathBuf>,
+    /// Whether the classifier is drawn anew.
+    pub reinitialise_head: bool,
+}
+
+/// The model that teaches.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TeacherConfig {
+    /// Checkpoint folder of a fine-tuned classifier.
+    pub from: PathBuf,
+}
+
+/// What is measured and which checkpoint counts.
+///
+/// | field | default | meaning |
+/// |---|---|---|
+/// | `metric` | `accuracy` | the score of a checkpoint: `accuracy`, `f1` (of `positive`), `macro_f1` |
+/// | `positive` | last label | the label that `f1` is about |
+/// | `keep` | `last` | the exported model: of the `last` or the `best` checkpoint |
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluationConfig {
+    /// The score of a checkpoint.
+    pub metric: Metric,
+    /// The label that `f1` is about.
+    pub positive: Option<String>,
+    /// Which checkpoint is exported.
+    pub keep: Keep,
+}
+
+/// The score of a checkpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// The share of right predictions.
+    #[default]
+    Accuracy,
+    /// F1 of the positive label.
+    F1,
+    /// The mean of the labels' F1.
+    MacroF1,
+}
+
+/// Which checkpoint is exported at the end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// The last one.
+    #[default]
+    Last,
+    /// The one with the highest score on the development file.
+    Best,
+}

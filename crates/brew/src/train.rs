@@ -1,0 +1,290 @@
+//! Training and distillation of a checked run.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use brew_data::{Batch, ClassificationReport};
+use brew_distillers::{
+    BasicTrainer, BatchSource, CachedLogits, Callback, CallbackError, CheckpointEvent, GeneralDistiller,
+    Hooks, ModelTeacher, StepReport, Trained,
+};
+use brew_models::{
+    BertForSequenceClassification, LoadOptions, StudentHead, load_pretrained, save_pretrained,
+};
+use burn::module::{AutodiffModule, Module};
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::classification::{ClassifierAdaptor, InnerAdaptor, argmax, classify};
+use crate::output::{EventLog, RunFolder, model_in};
+use crate::run::Split;
+use crate::{
+    BackendJob, BackendKind, Keep, Observer, OutputPolicy, Run, RunConfig, RunError, RunKind, dispatch,
+};
+
+/// How a run ended, as `result.json` holds it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// `train` or `distill`.
+    pub command: &'static str,
+    /// The backend's name.
+    pub backend: String,
+    /// Parameters of the trained model.
+    pub parameters: usize,
+    /// Optimizer steps finished.
+    pub steps: usize,
+    /// Seconds of training and evaluation, of this process.
+    pub seconds: f64,
+    /// Whether the run was stopped early; it can be continued.
+    pub interrupted: bool,
+    /// Scores on the development file.
+    pub dev: Option<ClassificationReport>,
+    /// Scores on the test file.
+    pub test: Option<ClassificationReport>,
+    /// The folder of the exported model; `None` after an interruption.
+    pub model: Option<PathBuf>,
+}
+
+/// Trains or distils as a configuration says.
+///
+/// `stop` ends the run after the step during which it becomes true, with a checkpoint.
+///
+/// # Errors
+/// Everything that [`Run::check`] finds before training; later what keeps training from going on.
+pub fn train(
+    backend: BackendKind,
+    config: RunConfig,
+    kind: RunKind,
+    policy: OutputPolicy,
+    stop: Arc<AtomicBool>,
+    observer: &mut dyn Observer,
+) -> Result<Summary, RunError> {
+    dispatch(backend, TrainJob { backend, config, kind, policy, stop, observer })
+}
+
+struct TrainJob<'a> {
+    backend: BackendKind,
+    config: RunConfig,
+    kind: RunKind,
+    policy: OutputPolicy,
+    stop: Arc<AtomicBool>,
+    observer: &'a mut dyn Observer,
+}
+
+type Student<B> = BertForSequenceClassification<B>;
+
+impl BackendJob for TrainJob<'_> {
+    type Output = Result<Summary, RunError>;
+
+    fn run<B: AutodiffBackend>(self, device: B::Device) -> Self::Output {
+        let started = Instant::now();
+        let run = Run::check::<B::InnerBackend>(self.config, self.kind)?;
+        // Weights are read before the output folder is touched: a broken checkpoint leaves no trace.
+        let student = initial_model::<B>(&run, self.observer, &device)?;
+        let teacher = teacher::<B>(&run, &device)?;
+        let parameters = Module::<B>::num_params(&student);
+        let config = serde_json::to_value(run.config()).expect("a configuration is JSON");
+        let folder = RunFolder::open(run.output(), self.policy, &config)?;
+        let log = RefCell::new(folder.log()?);
+        log.borrow_mut().write(&json!({
+            "event": "begin", "command": run.kind().name(), "backend": self.backend.name(),
+            "version": env!("CARGO_PKG_VERSION"), "parameters": parameters, "examples": run.train.features.len(),
+        }))?;
+
+        let batches = run.batches::<B>(&device)?;
+        let watch = Watch { run: &run, observer: RefCell::new(self.observer), log, device: device.clone() };
+        let hooks = Hooks::new()
+            .with_callback(&watch)
+            .with_checkpoints(folder.checkpoints())
+            .resuming(self.policy == OutputPolicy::Resume)
+            .with_stop(self.stop);
+        let trained = fit_model(&run, student, teacher, &batches, hooks)?;
+
+        let mut summary = Summary {
+            command: run.kind().name(),
+            backend: self.backend.name().to_owned(),
+            parameters,
+            steps: trained.steps,
+            seconds: 0.0,
+            interrupted: trained.interrupted,
+            dev: None,
+            test: None,
+            model: None,
+        };
+        if !trained.interrupted {
+            let model = chosen_model(&run, &folder, trained, &device)?;
+            summary.dev = watch.evaluate("dev", run.dev.as_ref(), &model, summary.steps)?;
+            summary.test = watch.evaluate("test", run.test.as_ref(), &model, summary.steps)?;
+            save_pretrained(&model, &run.model, Some(&run.tokenizer_folder), &folder.model())?;
+            summary.model = Some(folder.model());
+        }
+        summary.seconds = started.elapsed().as_secs_f64();
+        watch.observer.borrow_mut().end();
+        let result = serde_json::to_value(&summary).expect("a summary is JSON");
+        watch.log.borrow_mut().write(&json!({"event": "end", "result": result}))?;
+        if !summary.interrupted {
+            folder.write_result(&result)?;
+        }
+        Ok(summary)
+    }
+}
+
+/// The student as it starts.
+fn initial_model<B: AutodiffBackend>(
+    run: &Run,
+    observer: &mut dyn Observer,
+    device: &B::Device,
+) -> Result<Student<B>, RunError> {
+    let key = run.key().purpose("initial weights");
+    let Some(folder) = &run.config.model.from else {
+        return Ok(Student::try_new(&run.model, key, device)?);
+    };
+    let options = LoadOptions {
+        num_labels: Some(run.labels.len()),
+        key,
+        reinitialise_head: run.config.model.reinitialise_head,
+    };
+    let loaded = load_pretrained::<B>(folder, &options, device)?;
+    if !loaded.initialised.is_empty() {
+        observer.note(&format!("{} has no {}: drawn anew", folder.display(), loaded.initialised.join(", ")));
+    }
+    match &run.config.model.layers {
+        None => Ok(loaded.model),
+        Some(layers) => {
+            let (student, _) =
+                Student::from_layers(&loaded.model, &loaded.config, layers, StudentHead::Copy, device)?;
+            Ok(student)
+        }
+    }
+}
+
+fn teacher<B: AutodiffBackend>(
+    run: &Run,
+    device: &B::Device,
+) -> Result<Option<Student<B::InnerBackend>>, RunError> {
+    match (run.kind, &run.config.teacher) {
+        (RunKind::Distill, Some(teacher)) => {
+            let options = LoadOptions { num_labels: Some(run.labels.len()), ..LoadOptions::default() };
+            Ok(Some(load_pretrained::<B::InnerBackend>(&teacher.from, &options, device)?.model))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Runs the distiller that the run asks for.
+fn fit_model<B: AutodiffBackend>(
+    run: &Run,
+    student: Student<B>,
+    teacher: Option<Student<B::InnerBackend>>,
+    batches: &dyn BatchSource<Batch<B>>,
+    hooks: Hooks<'_, Student<B>>,
+) -> Result<Trained<B, Student<B>>, RunError> {
+    let training = run.config.training.clone();
+    let Some(teacher) = teacher else {
+        return Ok(BasicTrainer::new(training, ClassifierAdaptor).train(student, batches, hooks)?);
+    };
+    let distillation = run.config.distillation.clone();
+    let teacher = ModelTeacher::new(teacher, InnerAdaptor(ClassifierAdaptor));
+    let distiller = if distillation.is_caching_logits {
+        let ids = |batch: &Batch<B>| (batch.ids.clone(), batch.input_ids.device());
+        GeneralDistiller::new(training, distillation, CachedLogits::new(teacher, ids), ClassifierAdaptor)?
+    } else {
+        GeneralDistiller::new(training, distillation, teacher, ClassifierAdaptor)?
+    };
+    Ok(distiller.train(student, batches, hooks)?)
+}
+
+/// The model of the last or the best checkpoint, without autodiff.
+fn chosen_model<B: AutodiffBackend>(
+    run: &Run,
+    folder: &RunFolder,
+    trained: Trained<B, Student<B>>,
+    device: &B::Device,
+) -> Result<Student<B::InnerBackend>, RunError> {
+    let best = match run.config.evaluation.keep {
+        Keep::Last => None,
+        Keep::Best => folder.checkpoints().best()?,
+    };
+    match best {
+        None => Ok(trained.trainable.student.valid()),
+        Some(checkpoint) => {
+            let loaded = load_pretrained(&model_in(&checkpoint), &LoadOptions::default(), device)?;
+            Ok(loaded.model)
+        }
+    }
+}
+
+/// Tells observer and log what happens, evaluates and exports at checkpoints.
+struct Watch<'a, B: AutodiffBackend> {
+    run: &'a Run,
+    observer: RefCell<&'a mut dyn Observer>,
+    log: RefCell<EventLog>,
+    device: B::Device,
+}
+
+impl<B: AutodiffBackend> Watch<'_, B> {
+    fn evaluate(
+        &self,
+        name: &str,
+        split: Option<&Split>,
+        model: &Student<B::InnerBackend>,
+        step: usize,
+    ) -> Result<Option<ClassificationReport>, RunError> {
+        let Some(split) = split else { return Ok(None) };
+        let report = evaluate(self.run, split, model, &self.device)?;
+        self.observer.borrow_mut().evaluation(name, step, &report);
+        self.log.borrow_mut().write(&json!({
+            "event": "evaluation", "split": name, "step": step, "report": report,
+        }))?;
+        Ok(Some(report))
+    }
+}
+
+impl<B: AutodiffBackend> Callback<Student<B>> for &Watch<'_, B> {
+    fn on_start(&mut self, step: usize, total_steps: usize) -> Result<(), CallbackError> {
+        self.observer.borrow_mut().begin(self.run.kind().name(), step, total_steps);
+        Ok(())
+    }
+
+    fn on_step(&mut self, step: usize, _total_steps: usize) -> Result<(), CallbackError> {
+        self.observer.borrow_mut().step(step);
+        Ok(())
+    }
+
+    fn on_report(&mut self, report: &StepReport) -> Result<(), CallbackError> {
+        self.observer.borrow_mut().report(report);
+        let mut event = serde_json::to_value(report)?;
+        event["event"] = "report".into();
+        self.log.borrow_mut().write(&event)?;
+        Ok(())
+    }
+
+    fn on_checkpoint(
+        &mut self,
+        student: &Student<B>,
+        event: CheckpointEvent<'_>,
+    ) -> Result<Option<f64>, CallbackError> {
+        let model = student.valid();
+        if let Some(folder) = event.folder {
+            save_pretrained(&model, &self.run.model, Some(&self.run.tokenizer_folder), &model_in(folder))?;
+        }
+        let report = self.evaluate("dev", self.run.dev.as_ref(), &model, event.step)?;
+        Ok(report.map(|report| self.run.score(&report)))
+    }
+}
+
+/// Scores of a model on the examples of one file.
+pub(crate) fn evaluate<B: Backend>(
+    run: &Run,
+    split: &Split,
+    model: &Student<B>,
+    device: &B::Device,
+) -> Result<ClassificationReport, RunError> {
+    let logits = classify(model, &split.features, run.config.data.eval_batch_size, run.collator, device)?;
+    let predictions: Vec<usize> = logits.iter().map(|row| argmax(row)).collect();
+    Ok(ClassificationReport::new(&predictions, &split.gold(), &run.labels)?)
+}
