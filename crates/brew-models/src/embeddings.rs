@@ -54,7 +54,7 @@ impl<B: Backend> BertEmbeddings<B> {
         let positions = self.position_embeddings.weight.val();
         let [longest, hidden] = positions.dims();
         assert!(length <= longest, "a batch of {length} tokens, and the model has {longest} positions");
-        let positions = positions.slice([0..length]).reshape([1, length, hidden]);
+        let positions = positions.narrow(0, 0, length).reshape([1, length, hidden]);
         let words = self.words(input_ids);
         let segments = self.token_type_embeddings.forward(token_type_ids);
         let sum = (words + segments + positions).reshape([batch * length, hidden]);

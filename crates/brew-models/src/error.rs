@@ -114,7 +114,7 @@ pub enum ModelError {
         /// The weight file.
         path: PathBuf,
         /// Every tensor that is missing, unused or of the wrong shape.
-        misfit: Misfit,
+        misfit: Box<Misfit>,
     },
     /// A classification head for another number of labels.
     #[error(

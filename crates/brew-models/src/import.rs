@@ -11,7 +11,7 @@ use burn_store::{ModuleStore, PytorchStore, SafetensorsStore, TensorSnapshot};
 use crate::init::{Initialiser, ParameterSource};
 use crate::names::{Leftover, ParameterSpec, canonical_name, classify_leftover, parameter_specs};
 use crate::state::transpose;
-use crate::{BertConfig, BertForSequenceClassification, Misfit, ModelError, ShapeMismatch, pickle};
+use crate::{BertConfig, BertForSequenceClassification, Misfit, ModelError, ShapeMismatch, torch_archive};
 
 /// What to make of a checkpoint.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +102,7 @@ pub fn from_state_dict<B: Backend>(
         return Ok(pretrained.model);
     }
     let misfit = Misfit { missing: pretrained.initialised, ..Misfit::default() };
-    Err(ModelError::Mismatch { path: path.to_path_buf(), misfit })
+    Err(ModelError::Mismatch { path: path.to_path_buf(), misfit: Box::new(misfit) })
 }
 
 fn with_asked_labels(config: BertConfig, asked: Option<usize>) -> Result<BertConfig, ModelError> {
@@ -140,11 +140,11 @@ type Tensors = BTreeMap<String, TensorSnapshot>;
 fn read_tensors(path: &Path) -> Result<Tensors, ModelError> {
     let is_pickle = path.extension().is_some_and(|extension| extension == "bin");
     if is_pickle {
-        let verified = pickle::verify(path)?;
+        let verified = torch_archive::verify(path)?;
         let mut store = PytorchStore::from_file(path).map_indices_contiguous(false);
         let tensors =
             store.get_all_snapshots().map_err(|error| ModelError::corrupt(path, error.to_string()))?.clone();
-        pickle::compare(path, &verified, &tensors)?;
+        torch_archive::compare(path, &verified, &tensors)?;
         return Ok(tensors);
     }
     let mut store = SafetensorsStore::from_file(path);
@@ -241,7 +241,7 @@ fn plan(
     if misfit.is_empty() {
         return Ok(Plan { from_file, initialised, ignored });
     }
-    Err(ModelError::Mismatch { path: path.to_path_buf(), misfit })
+    Err(ModelError::Mismatch { path: path.to_path_buf(), misfit: Box::new(misfit) })
 }
 
 /// The number of labels of the classifier in the file, if it is a whole classifier of the right

@@ -27,6 +27,7 @@ mod output;
 mod parameters;
 mod pickle;
 mod state;
+mod torch_archive;
 
 pub use activation::Activation;
 pub use attention::BertAttention;
