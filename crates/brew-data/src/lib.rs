@@ -34,10 +34,12 @@
 //! # }
 //! ```
 
+pub mod bag_of_words;
 mod batch;
 mod error;
 mod example;
 mod feature;
+pub mod grammar;
 mod labels;
 pub mod metrics;
 mod reader;

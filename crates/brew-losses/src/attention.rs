@@ -201,3 +201,162 @@ fn reduce_heads<B: Backend>(scores: Tensor<B, 4>, heads: Heads) -> Tensor<B, 4> 
         Heads::Mean => scores.mean_dim(1),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use brew_testkit::{TestAutodiffBackend, TestBackend, assert_close};
+    use burn::tensor::TensorData;
+
+    use super::*;
+    use crate::gradient_check::{assert_gradient, numbers};
+
+    type Loss<B> = fn(&LossInput<B>) -> Result<Tensor<B, 1>, LossError>;
+
+    fn scores<B: Backend, const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<B, D> {
+        Tensor::from_data(TensorData::new(values.to_vec(), shape), &Default::default())
+    }
+
+    fn value(
+        loss: Loss<TestBackend>,
+        student: impl Into<FeatureTensor<TestBackend>>,
+        teacher: impl Into<FeatureTensor<TestBackend>>,
+        mask: Option<&[f32]>,
+    ) -> f32 {
+        let mask = mask.map(|mask| scores(mask, [1, mask.len()]));
+        let input = LossInput { student: vec![student.into()], teacher: vec![teacher.into()], mask };
+        loss(&input).unwrap().into_scalar()
+    }
+
+    #[test]
+    fn masked_mse_counts_pairs_of_tokens_in_every_head() {
+        let student = scores::<_, 4>(&[1.0, 9.0, 9.0, 9.0, 2.0, 9.0, 9.0, 9.0], [1, 2, 2, 2]);
+        let teacher = scores::<_, 4>(&[3.0, 0.0, 0.0, 0.0, 6.0, 0.0, 0.0, 0.0], [1, 2, 2, 2]);
+        let loss = value(attention_mse_loss, student.clone(), teacher.clone(), Some(&[1.0, 0.0]));
+        assert_close(&[loss], &[(4.0 + 16.0) / 2.0], 1e-6, 0.0, "head by head");
+        let loss = value(attention_mse_sum_loss, student, teacher, Some(&[1.0, 0.0]));
+        assert_close(&[loss], &[36.0], 1e-6, 0.0, "summed");
+    }
+
+    #[test]
+    fn unmasked_mse_zeroes_student_and_teacher_each_where_it_is_itself_low() {
+        let student = scores::<_, 3>(&[-5.0, 1.0, -0.0005, 2.0], [1, 2, 2]);
+        let teacher = scores::<_, 3>(&[2.0, -5.0, 0.0, -0.001], [1, 2, 2]);
+        let expected = [(4.0 + 1.0 + 0.0005f32.powi(2) + 4.0) / 4.0];
+        assert_close(&[value(attention_mse_loss, student, teacher, None)], &expected, 1e-6, 0.0, "loss");
+    }
+
+    #[test]
+    fn unmasked_mse_sum_zeroes_after_the_sum_over_heads() {
+        let student = scores::<_, 4>(&[-0.5, 1.0], [1, 2, 1, 1]);
+        let teacher = scores::<_, 4>(&[-2.0, 1.0], [1, 2, 1, 1]);
+        assert_close(&[value(attention_mse_sum_loss, student, teacher, None)], &[0.25], 1e-6, 0.0, "loss");
+    }
+
+    #[test]
+    fn masked_three_dimensional_attention_is_attention_of_one_head() {
+        let (student, teacher) = (numbers([2, 3, 3], 1), numbers([2, 3, 3], 2));
+        let device = Default::default();
+        let mask = scores::<TestBackend, 2>(&[1.0, 1.0, 0.0, 1.0, 0.0, 0.0], [2, 3]);
+        for loss in [attention_mse_loss, attention_mse_sum_loss, attention_ce_loss, attention_ce_mean_loss]
+            as [Loss<_>; 4]
+        {
+            let flat = |data: &TensorData| Tensor::<TestBackend, 3>::from_data(data.clone(), &device);
+            let headed = |data: &TensorData| flat(data).unsqueeze_dim::<4>(1);
+            let without_heads = LossInput {
+                student: vec![flat(&student).into()],
+                teacher: vec![flat(&teacher).into()],
+                mask: Some(mask.clone()),
+            };
+            let with_heads = LossInput {
+                student: vec![headed(&student).into()],
+                teacher: vec![headed(&teacher).into()],
+                mask: Some(mask.clone()),
+            };
+            let (actual, expected) = (loss(&without_heads).unwrap(), loss(&with_heads).unwrap());
+            assert_close(&[actual.into_scalar()], &[expected.into_scalar()], 1e-6, 0.0, "loss");
+        }
+        // Two tokens count in the first sequence and one in the second: 4 + 1 pairs.
+        let (student, teacher): (Vec<f32>, Vec<f32>) = (student.iter().collect(), teacher.iter().collect());
+        let squared: f32 = [0, 1, 3, 4, 9].iter().map(|pair| (student[*pair] - teacher[*pair]).powi(2)).sum();
+        let input = LossInput::<TestBackend> {
+            student: vec![scores::<_, 3>(&student, [2, 3, 3]).into()],
+            teacher: vec![scores::<_, 3>(&teacher, [2, 3, 3]).into()],
+            mask: Some(mask),
+        };
+        let loss = attention_mse_loss(&input).unwrap().into_scalar();
+        assert_close(&[loss], &[squared / 5.0], 1e-5, 0.0, "by hand");
+    }
+
+    #[test]
+    fn ce_of_uniform_attention_is_the_logarithm_of_the_length() {
+        let uniform = || scores::<TestBackend, 4>(&[0.0; 32], [1, 2, 4, 4]);
+        for loss in [attention_ce_loss, attention_ce_mean_loss] as [Loss<_>; 2] {
+            assert_close(&[value(loss, uniform(), uniform(), None)], &[4f32.ln()], 1e-6, 0.0, "all");
+            // Half of each query's keys count.
+            let masked = value(loss, uniform(), uniform(), Some(&[1.0, 0.0, 1.0, 0.0]));
+            assert_close(&[masked], &[0.5 * 4f32.ln()], 1e-6, 0.0, "masked");
+        }
+    }
+
+    #[test]
+    fn unmasked_ce_drops_the_teachers_masked_scores() {
+        let student = scores::<_, 3>(&[0.0, 0.0], [1, 1, 2]);
+        let teacher = scores::<_, 3>(&[0.0, -10000.0], [1, 1, 2]);
+        assert_close(&[value(attention_ce_loss, student, teacher, None)], &[2f32.ln()], 1e-6, 0.0, "loss");
+        let student = scores::<_, 3>(&[0.0, 0.0], [1, 1, 2]);
+        let teacher = scores::<_, 3>(&[-1.0, -1.0], [1, 1, 2]);
+        assert_close(&[value(attention_ce_loss, student, teacher, None)], &[0.0], 0.0, 1e-7, "none left");
+    }
+
+    #[test]
+    fn a_batch_of_nothing_but_padding_costs_nothing() {
+        let (student, teacher) = (scores::<_, 3>(&[1.0; 4], [1, 2, 2]), scores::<_, 3>(&[2.0; 4], [1, 2, 2]));
+        for loss in [attention_mse_loss, attention_ce_loss] as [Loss<_>; 2] {
+            assert_eq!(value(loss, student.clone(), teacher.clone(), Some(&[0.0, 0.0])), 0.0);
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_differences() {
+        let device = Default::default();
+        let teacher = Tensor::<TestAutodiffBackend, 4>::from_data(numbers([2, 2, 3, 3], 5), &device);
+        let mask = scores::<TestAutodiffBackend, 2>(&[1.0, 1.0, 1.0, 1.0, 1.0, 0.0], [2, 3]);
+        for loss in [attention_mse_loss, attention_mse_sum_loss, attention_ce_loss, attention_ce_mean_loss]
+            as [Loss<_>; 4]
+        {
+            assert_gradient::<4>(numbers([2, 2, 3, 3], 3), |student| {
+                loss(&LossInput {
+                    student: vec![student.into()],
+                    teacher: vec![teacher.clone().into()],
+                    mask: Some(mask.clone()),
+                })
+                .unwrap()
+            });
+        }
+        for loss in [attention_ce_loss, attention_ce_mean_loss] as [Loss<_>; 2] {
+            assert_gradient::<4>(numbers([2, 2, 3, 3], 3), |student| {
+                loss(&LossInput {
+                    student: vec![student.into()],
+                    teacher: vec![teacher.clone().into()],
+                    mask: None,
+                })
+                .unwrap()
+            });
+        }
+    }
+
+    #[test]
+    fn different_numbers_of_heads_are_summed_or_refused() {
+        let (student, teacher) =
+            (scores::<_, 4>(&[1.0; 8], [1, 2, 2, 2]), scores::<_, 4>(&[1.0; 16], [1, 4, 2, 2]));
+        assert_eq!(value(attention_mse_sum_loss, student.clone(), teacher.clone(), None), 4.0);
+        let input = LossInput::<TestBackend> {
+            student: vec![student.into()],
+            teacher: vec![teacher.into()],
+            mask: None,
+        };
+        let message = attention_mse_loss(&input).unwrap_err().to_string();
+        assert!(message.contains("[1, 2, 2, 2]") && message.contains("[1, 4, 2, 2]"), "{message}");
+        assert!(message.contains("use `attention_mse_sum`"), "{message}");
+    }
+}

@@ -169,3 +169,94 @@ fn mismatch(loss: &str, student: Vec<usize>, teacher: Vec<usize>) -> LossError {
     };
     LossError::ShapeMismatch { loss: loss.to_string(), student, teacher, remedy: remedy.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use brew_testkit::{TestAutodiffBackend, TestBackend, assert_close};
+
+    use super::*;
+    use crate::gradient_check::{assert_gradient, numbers};
+
+    fn input(
+        student: impl Into<FeatureTensor<TestBackend>>,
+        teacher: impl Into<FeatureTensor<TestBackend>>,
+        mask: Option<Tensor<TestBackend, 2>>,
+    ) -> LossInput<TestBackend> {
+        LossInput { student: vec![student.into()], teacher: vec![teacher.into()], mask }
+    }
+
+    #[test]
+    fn cosine_by_hand() {
+        let device = Default::default();
+        let student = Tensor::<_, 3>::from_floats([[[1.0, 0.0], [2.0, 0.0]]], &device);
+        let teacher = Tensor::<_, 3>::from_floats([[[0.0, 5.0], [3.0, 0.0]]], &device);
+        let all = cos_loss(&input(student.clone(), teacher.clone(), None)).unwrap().into_scalar();
+        assert_close(&[all], &[0.5], 0.0, 1e-6, "all tokens");
+        let mask = Tensor::from_floats([[1.0, 0.0]], &device);
+        let masked = cos_loss(&input(student, teacher, Some(mask))).unwrap().into_scalar();
+        assert_close(&[masked], &[1.0], 0.0, 1e-6, "first token");
+    }
+
+    #[test]
+    fn pkd_by_hand() {
+        let device = Default::default();
+        let student = Tensor::<_, 3>::from_floats([[[3.0, 4.0], [7.0, 7.0]]], &device);
+        let teacher = Tensor::<_, 2>::from_floats([[0.0, 2.0]], &device);
+        let loss = pkd_loss(&input(student, teacher, None)).unwrap().into_scalar();
+        assert_close(&[loss], &[0.36 + 0.04], 1e-6, 0.0, "loss");
+    }
+
+    #[test]
+    fn pkd_of_a_zero_state_is_finite_in_value_and_gradient() {
+        let device = Default::default();
+        let student = Tensor::<TestAutodiffBackend, 2>::zeros([1, 3], &device).require_grad();
+        let teacher = Tensor::<TestAutodiffBackend, 2>::from_floats([[2.0, 0.0, 0.0]], &device);
+        let loss = pkd_loss(&LossInput {
+            student: vec![student.clone().into()],
+            teacher: vec![teacher.into()],
+            mask: None,
+        })
+        .unwrap();
+        assert_eq!(loss.clone().into_scalar(), 1.0);
+        let gradient = student.grad(&loss.backward()).unwrap().into_data().to_vec::<f32>().unwrap();
+        assert_eq!(gradient, [-2.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_masked_state_gets_no_gradient_and_zero_states_do_no_harm() {
+        let device = Default::default();
+        let student = Tensor::<TestAutodiffBackend, 3>::zeros([1, 2, 2], &device).require_grad();
+        let teacher = Tensor::<TestAutodiffBackend, 3>::ones([1, 2, 2], &device);
+        for loss in [hidden_mse_loss, cos_loss] {
+            let value = loss(&LossInput {
+                student: vec![student.clone().into()],
+                teacher: vec![teacher.clone().into()],
+                mask: Some(Tensor::from_floats([[1.0, 0.0]], &device)),
+            })
+            .unwrap();
+            assert_eq!(value.clone().into_scalar(), 1.0);
+            let gradient = student.grad(&value.backward()).unwrap().into_data().to_vec::<f32>().unwrap();
+            assert!(gradient[..2].iter().all(|entry| entry.is_finite() && *entry < 0.0), "{gradient:?}");
+            assert_eq!(gradient[2..], [0.0, 0.0]);
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_differences() {
+        let device = Default::default();
+        let teacher = Tensor::<TestAutodiffBackend, 3>::from_data(numbers([2, 3, 2], 5), &device);
+        let mask = Tensor::<TestAutodiffBackend, 2>::from_floats([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]], &device);
+        for loss in [hidden_mse_loss, cos_loss, pkd_loss] {
+            for mask in [None, Some(mask.clone())] {
+                assert_gradient::<3>(numbers([2, 3, 2], 4), |student| {
+                    loss(&LossInput {
+                        student: vec![student.into()],
+                        teacher: vec![teacher.clone().into()],
+                        mask: mask.clone(),
+                    })
+                    .unwrap()
+                });
+            }
+        }
+    }
+}

@@ -182,3 +182,93 @@ pub fn cross_entropy<B: Backend>(logits: Tensor<B, 2>, labels: Tensor<B, 1, Int>
     let log_probability = log_softmax(logits, 1).gather(1, labels).squeeze_dim::<1>(1);
     (log_probability * counted).sum().neg() / count
 }
+
+#[cfg(test)]
+mod tests {
+    use brew_testkit::{TestAutodiffBackend, TestBackend, assert_close};
+
+    use super::*;
+    use crate::gradient_check::{assert_gradient, numbers};
+
+    fn vector(tensor: Tensor<TestBackend, 2>) -> Vec<f32> {
+        tensor.into_data().to_vec().unwrap()
+    }
+
+    #[test]
+    fn ce_by_hand() {
+        let device = Default::default();
+        // At temperature 2 the student's odds are 3 to 1, the teacher's 1 to 1.
+        let student = Tensor::<TestBackend, 2>::from_floats([[2.0 * 3f32.ln(), 0.0]], &device);
+        let teacher = Tensor::<TestBackend, 2>::from_floats([[1.0, 1.0]], &device);
+        let loss = kd_ce_loss(student, teacher, &Temperature::Scalar(2.0)).into_scalar();
+        assert_close(&[loss], &[-0.5 * (0.75f32.ln() + 0.25f32.ln())], 1e-6, 0.0, "loss");
+    }
+
+    #[test]
+    fn a_temperature_for_each_position_equals_each_position_by_itself() {
+        let device = Default::default();
+        let student = Tensor::<TestBackend, 2>::from_data(numbers([2, 3], 1), &device);
+        let teacher = Tensor::<TestBackend, 2>::from_data(numbers([2, 3], 2), &device);
+        let temperature = Temperature::PerPosition(Tensor::from_floats([2.0, 5.0], &device));
+        for kind in [KdLossType::Ce, KdLossType::Mse] {
+            let both = kd_loss(kind, student.clone(), teacher.clone(), &temperature).into_scalar();
+            let alone = |row: usize, temperature: f64| {
+                let row = |logits: &Tensor<TestBackend, 2>| logits.clone().narrow(0, row, 1);
+                kd_loss(kind, row(&student), row(&teacher), &Temperature::Scalar(temperature)).into_scalar()
+            };
+            assert_close(&[both], &[(alone(0, 2.0) + alone(1, 5.0)) / 2.0], 1e-6, 0.0, "loss");
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_differences() {
+        let device = Default::default();
+        let teacher = Tensor::<TestAutodiffBackend, 2>::from_data(numbers([3, 4], 2), &device);
+        for temperature in [
+            Temperature::Scalar(2.0),
+            Temperature::PerPosition(Tensor::from_floats([1.0, 2.0, 0.5], &device)),
+        ] {
+            for kind in [KdLossType::Ce, KdLossType::Mse] {
+                assert_gradient::<2>(numbers([3, 4], 1), |student| {
+                    kd_loss(kind, student, teacher.clone(), &temperature)
+                });
+            }
+        }
+        assert_gradient::<2>(numbers([3, 4], 1), |logits| {
+            cross_entropy(logits, Tensor::from_ints([2, -100, 0], &device))
+        });
+    }
+
+    #[test]
+    fn the_teachers_logits_get_no_gradient() {
+        let device = Default::default();
+        let student = Tensor::<TestAutodiffBackend, 2>::from_data(numbers([2, 3], 1), &device).require_grad();
+        let teacher = Tensor::<TestAutodiffBackend, 2>::from_data(numbers([2, 3], 2), &device).require_grad();
+        for kind in [KdLossType::Ce, KdLossType::Mse] {
+            let loss = kd_loss(kind, student.clone(), teacher.clone() * 2.0, &Temperature::Scalar(2.0));
+            let gradients = loss.backward();
+            assert!(student.grad(&gradients).is_some());
+            assert!(teacher.grad(&gradients).is_none());
+        }
+    }
+
+    #[test]
+    fn ignored_labels_do_not_count() {
+        let device = Default::default();
+        let logits =
+            Tensor::<TestBackend, 2>::from_floats([[0.0, 3f32.ln()], [50.0, 0.0], [0.0, 0.0]], &device);
+        let loss = cross_entropy(logits.clone(), Tensor::from_ints([1, -100, 0], &device)).into_scalar();
+        assert_close(&[loss], &[-(0.75f32.ln() + 0.5f32.ln()) / 2.0], 1e-6, 0.0, "loss");
+        let none = cross_entropy(logits, Tensor::from_ints([-100, -100, -100], &device)).into_scalar();
+        assert_eq!(none, 0.0);
+    }
+
+    #[test]
+    fn the_shift_swaps_exactly_and_leaves_right_and_ignored_rows() {
+        let device = Default::default();
+        let rows = [[0.1, 0.7, 0.3], [0.1, 0.7, 0.3], [0.1, 0.7, 0.3]];
+        let shifted =
+            probability_shift(Tensor::from_floats(rows, &device), Tensor::from_ints([2, 1, -100], &device));
+        assert_eq!(vector(shifted), [0.1, 0.3, 0.7, 0.1, 0.7, 0.3, 0.1, 0.7, 0.3]);
+    }
+}

@@ -27,6 +27,8 @@
 
 mod attention;
 mod error;
+#[cfg(test)]
+mod gradient_check;
 mod hidden;
 mod kd;
 mod masking;

@@ -55,7 +55,7 @@ fn pair_sum<B: Backend>(per_pair: Tensor<B, 3>, mask: Tensor<B, 2>) -> Tensor<B,
     (per_pair * (rows * columns)).sum()
 }
 
-/// States of padding set to 0, and the number of tokens of each sequence, `[batch, 1, 1]`, at least 1.
+/// The number of tokens of each sequence, `[batch, 1, 1]`, never 0.
 pub(crate) fn token_counts<B: Backend>(mask: Tensor<B, 2>) -> Tensor<B, 3> {
     mask.sum_dim(1).clamp_min(SMALLEST_COUNT).unsqueeze_dim(2)
 }
@@ -103,4 +103,29 @@ pub fn select_positions<B: Backend>(logits: Tensor<B, 2>, mask: Tensor<B, 1>) ->
     let count = kept.len();
     let kept = Tensor::<B, 1, Int>::from_data(TensorData::new(kept, [count]), &logits.device());
     logits.select(0, kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use brew_testkit::{TestAutodiffBackend, TestBackend};
+
+    use super::*;
+
+    #[test]
+    fn selected_rows_pass_their_gradient_back() {
+        let device = Default::default();
+        let logits =
+            Tensor::<TestAutodiffBackend, 2>::from_floats([[1.0], [2.0], [3.0]], &device).require_grad();
+        let kept = select_positions(logits.clone(), Tensor::from_floats([0.0, 1.0, 1.0], &device));
+        let gradients = kept.square().sum().backward();
+        assert_eq!(logits.grad(&gradients).unwrap().into_data().to_vec::<f32>().unwrap(), [0.0, 4.0, 6.0]);
+    }
+
+    #[test]
+    fn a_mask_of_ones_keeps_every_row() {
+        let device = Default::default();
+        let logits = Tensor::<TestBackend, 2>::from_floats([[1.0], [2.0]], &device);
+        let kept = select_positions(logits.clone(), Tensor::ones([2], &device));
+        kept.into_data().assert_eq(&logits.into_data(), true);
+    }
 }

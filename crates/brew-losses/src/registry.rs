@@ -113,3 +113,120 @@ impl<B: Backend> LossRegistry<B> {
         self.losses.keys().cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use brew_config::required_layers;
+    use brew_testkit::{TestAutodiffBackend, TestBackend};
+
+    use super::*;
+    use crate::FeatureTensor;
+
+    fn layers<B: Backend>(name: &str, shape: [usize; 3], value: f32) -> Vec<FeatureTensor<B>> {
+        let layer = FeatureTensor::from(Tensor::<B, 3>::full(shape, value, &Default::default()));
+        vec![layer; required_layers(name).unwrap()]
+    }
+
+    #[test]
+    fn the_names_are_those_the_configuration_knows() {
+        let names = LossRegistry::<TestBackend>::default().names();
+        assert_eq!(names.len(), 11);
+        assert!(names.iter().all(|name| required_layers(name).is_some()), "{names:?}");
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_that_names_the_nearest() {
+        let error = LossRegistry::<TestBackend>::default().get("hiden_mse").err().unwrap();
+        assert!(error.to_string().contains("did you mean `hidden_mse`?"), "{error}");
+    }
+
+    #[test]
+    fn extending_a_registry_leaves_the_original_alone() {
+        let original = LossRegistry::<TestBackend>::default();
+        let extended = original
+            .clone()
+            .with("zero", |_: &LossInput<TestBackend>| Ok(Tensor::zeros([1], &Default::default())));
+        assert!(extended.get("zero").is_ok());
+        assert!(original.get("zero").is_err());
+    }
+
+    #[test]
+    fn every_loss_says_which_shapes_do_not_fit() {
+        let registry = LossRegistry::<TestBackend>::default();
+        for name in registry.names() {
+            // `nst` compares different widths, so its lengths differ here.
+            let is_nst = ["nst", "mmd"].contains(&name.as_str());
+            let teacher_shape = if is_nst { [2, 5, 16] } else { [2, 4, 32] };
+            for mask in [None, Some(Tensor::ones([2, 4], &Default::default()))] {
+                let input = LossInput {
+                    student: layers(&name, [2, 4, 16], 1.0),
+                    teacher: layers(&name, teacher_shape, 1.0),
+                    mask,
+                };
+                let message = registry.get(&name).unwrap()(&input).err().unwrap().to_string();
+                assert!(message.contains(&format!("loss `{name}`")), "{message}");
+                assert!(message.contains("[2, 4, 16]"), "{message}");
+                assert!(message.contains(&format!("{teacher_shape:?}")), "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn widths_that_differ_are_told_to_be_projected() {
+        let registry = LossRegistry::<TestBackend>::default();
+        for name in ["hidden_mse", "cos", "pkd", "fsp", "gram"] {
+            let input = LossInput {
+                student: layers(name, [2, 4, 16], 1.0),
+                teacher: layers(name, [2, 4, 32], 1.0),
+                mask: None,
+            };
+            let message = registry.get(name).unwrap()(&input).err().unwrap().to_string();
+            assert!(message.contains("projection"), "{message}");
+        }
+    }
+
+    #[test]
+    fn every_loss_refuses_another_number_of_layers_and_another_batchs_mask() {
+        let registry = LossRegistry::<TestBackend>::default();
+        for name in registry.names() {
+            let loss = registry.get(&name).unwrap();
+            let three = || vec![layers::<TestBackend>(&name, [2, 4, 4], 1.0).remove(0); 3];
+            let error = loss(&LossInput { student: three(), teacher: three(), mask: None }).err().unwrap();
+            assert!(
+                matches!(&error, LossError::LayerCount { loss, found: 3, .. } if *loss == name),
+                "{error}"
+            );
+            if name == "pkd" {
+                continue;
+            }
+            let input = LossInput {
+                student: layers(&name, [2, 4, 4], 1.0),
+                teacher: layers(&name, [2, 4, 4], 1.0),
+                mask: Some(Tensor::ones([3, 4], &Default::default())),
+            };
+            let error = loss(&input).err().unwrap();
+            assert!(matches!(&error, LossError::MaskMismatch { loss, .. } if *loss == name), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_loss_gives_the_teacher_a_gradient() {
+        let registry = LossRegistry::<TestAutodiffBackend>::default();
+        let device = Default::default();
+        for name in registry.names() {
+            for mask in [None, Some(Tensor::ones([2, 4], &device))] {
+                let count = required_layers(&name).unwrap();
+                let student = Tensor::<TestAutodiffBackend, 3>::ones([2, 4, 4], &device).require_grad();
+                let teacher = Tensor::<TestAutodiffBackend, 3>::ones([2, 4, 4], &device).require_grad();
+                let input = LossInput {
+                    student: vec![FeatureTensor::from(student.clone() * 2.0); count],
+                    teacher: vec![FeatureTensor::from(teacher.clone() * 3.0); count],
+                    mask,
+                };
+                let gradients = registry.get(&name).unwrap()(&input).unwrap().backward();
+                assert!(student.grad(&gradients).is_some(), "{name}");
+                assert!(teacher.grad(&gradients).is_none(), "{name}");
+            }
+        }
+    }
+}

@@ -150,3 +150,97 @@ fn pair_mismatch<B: Backend>(loss: &str, side: Side, pair: &LayerPair<B>, agree_
         agree_in: agree_in.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use brew_testkit::{TestAutodiffBackend, TestBackend, assert_close};
+
+    use super::*;
+    use crate::FeatureTensor;
+    use crate::gradient_check::{assert_gradient, numbers};
+
+    /// One sequence of three tokens of width 1 (student) and 2 (teacher).
+    fn three_tokens(mask: Option<[[f32; 3]; 1]>) -> LossInput<TestBackend> {
+        let device = Default::default();
+        let student = FeatureTensor::from(Tensor::<_, 3>::from_floats([[[1.0], [2.0], [5.0]]], &device));
+        let teacher =
+            FeatureTensor::from(Tensor::<_, 3>::from_floats([[[1.0, 1.0], [0.0, 1.0], [7.0, 7.0]]], &device));
+        LossInput {
+            student: vec![student.clone(), student],
+            teacher: vec![teacher.clone(), teacher],
+            mask: mask.map(|mask| Tensor::from_floats(mask, &device)),
+        }
+    }
+
+    #[test]
+    fn nst_by_hand() {
+        let masked = three_tokens(Some([[1.0, 1.0, 0.0]]));
+        // Products of the first two tokens: student [[1, 2], [2, 4]], teacher [[2, 1], [1, 1]].
+        let by_length = (1.0 + 1.0 + 1.0 + 9.0) / 9.0 / 4.0;
+        let by_width = (0.0 + 1.5f32.powi(2) * 2.0 + 3.5f32.powi(2)) / 4.0;
+        let loss = nst_loss(&masked, NstScale::Length).unwrap().into_scalar();
+        assert_close(&[loss], &[by_length], 1e-6, 0.0, "padded length");
+        let loss = nst_loss(&masked, NstScale::Width).unwrap().into_scalar();
+        assert_close(&[loss], &[by_width], 1e-6, 0.0, "width");
+    }
+
+    #[test]
+    fn nst_without_a_mask_divides_by_the_width_either_way() {
+        let input = three_tokens(None);
+        let length = nst_loss(&input, NstScale::Length).unwrap().into_scalar();
+        let width = nst_loss(&input, NstScale::Width).unwrap().into_scalar();
+        // Student [1 2 5; 2 4 10; 5 10 25], teacher [2 1 14; 1 1 7; 14 7 98] / 2.
+        let expected = (0.0
+            + 1.5f32.powi(2) * 2.0
+            + 4.0 * 2.0
+            + 3.5f32.powi(2)
+            + 6.5f32.powi(2) * 2.0
+            + 24.0f32.powi(2))
+            / 9.0;
+        assert_close(&[length, width], &[expected, expected], 1e-6, 0.0, "loss");
+    }
+
+    #[test]
+    fn fsp_averages_over_the_tokens_of_each_sequence() {
+        let device = Default::default();
+        let states = |values: [[[f32; 1]; 2]; 2]| {
+            FeatureTensor::from(Tensor::<TestBackend, 3>::from_floats(values, &device))
+        };
+        let student = states([[[1.0], [3.0]], [[2.0], [9.0]]]);
+        let teacher = states([[[0.0], [1.0]], [[1.0], [8.0]]]);
+        let input = LossInput {
+            student: vec![student.clone(), student],
+            teacher: vec![teacher.clone(), teacher],
+            mask: Some(Tensor::from_floats([[1.0, 1.0], [1.0, 0.0]], &device)),
+        };
+        // (1 + 9)/2 − 1/2 = 4.5, and 4 − 1 = 3.
+        assert_close(&[fsp_loss(&input).unwrap().into_scalar()], &[(20.25 + 9.0) / 2.0], 1e-6, 0.0, "loss");
+    }
+
+    #[test]
+    fn gradients_agree_with_differences() {
+        let device = Default::default();
+        let layer =
+            |salt: u32| Tensor::<TestAutodiffBackend, 3>::from_data(numbers([2, 3, 2], salt), &device);
+        let mask = Tensor::<TestAutodiffBackend, 2>::from_floats([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]], &device);
+        for mask in [None, Some(mask)] {
+            let input = |student: Tensor<TestAutodiffBackend, 3>, is_first: bool| LossInput {
+                student: if is_first {
+                    vec![student.into(), layer(7).into()]
+                } else {
+                    vec![layer(7).into(), student.into()]
+                },
+                teacher: vec![layer(8).into(), layer(9).into()],
+                mask: mask.clone(),
+            };
+            for is_first in [true, false] {
+                assert_gradient::<3>(numbers([2, 3, 2], 6), |student| {
+                    fsp_loss(&input(student, is_first)).unwrap()
+                });
+                assert_gradient::<3>(numbers([2, 3, 2], 6), |student| {
+                    nst_loss(&input(student, is_first), NstScale::Length).unwrap()
+                });
+            }
+        }
+    }
+}

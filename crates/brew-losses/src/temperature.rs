@@ -107,3 +107,50 @@ fn around<B: Backend>(base: f64, weight: Tensor<B, 2>, beta: f64) -> Tensor<B, 1
     let mean = weight.clone().mean();
     (mean - weight).mul_scalar(beta).add_scalar(base)
 }
+
+#[cfg(test)]
+mod tests {
+    use brew_testkit::{TestAutodiffBackend, TestBackend, assert_close};
+
+    use super::*;
+
+    #[test]
+    fn flsw_by_hand() {
+        let device = Default::default();
+        let student = Tensor::<TestBackend, 2>::from_floats([[100.0, 0.0], [100.0, 0.0]], &device);
+        let teacher = Tensor::<TestBackend, 2>::from_floats([[50.0, 0.0], [-50.0, 0.0]], &device);
+        // Cosines 1 and −1: weights 0 and 2² = 4.
+        let tau = flsw_temperature(student, teacher, 4.0, 0.5, 2.0).into_data().to_vec::<f32>().unwrap();
+        assert_close(&tau, &[4.0 + 0.5 * 2.0, 4.0 - 0.5 * 2.0], 1e-4, 0.0, "temperature");
+    }
+
+    #[test]
+    fn flsw_is_a_number_where_student_and_teacher_agree() {
+        let logits =
+            Tensor::<TestBackend, 2>::from_floats([[1e6, 3e6, 7e6], [0.0, 0.0, 0.0]], &Default::default());
+        let tau =
+            flsw_temperature(logits.clone(), logits, 4.0, 1.0, 0.5).into_data().to_vec::<f32>().unwrap();
+        assert_close(&tau, &[4.5, 3.5], 1e-3, 0.0, "temperature");
+    }
+
+    #[test]
+    fn cwsm_by_hand() {
+        let student = Tensor::<TestBackend, 2>::from_floats([[0.0, 0.0], [100.0, 0.0]], &Default::default());
+        let tau = cwsm_temperature(student.clone(), student, 4.0, 2.0).into_data().to_vec::<f32>().unwrap();
+        let half_gap = (1.0 / 0.501 - 1.0 / 1.001) / 2.0;
+        assert_close(&tau, &[4.0 - 2.0 * half_gap, 4.0 + 2.0 * half_gap], 1e-5, 0.0, "temperature");
+    }
+
+    #[test]
+    fn no_gradient_flows_through_a_temperature() {
+        let device = Default::default();
+        let student =
+            Tensor::<TestAutodiffBackend, 2>::from_floats([[1.0, -2.0], [0.5, 3.0]], &device).require_grad();
+        let teacher = student.clone().detach() * 0.5;
+        let tau = flsw_temperature(student.clone() * 1.0, teacher.clone(), 4.0, 1.0, 2.0)
+            + cwsm_temperature(student.clone() * 1.0, teacher, 4.0, 1.0);
+        let gradients = (tau.sum() + student.clone().slice([0..1, 0..1]).sum()).backward();
+        let gradient = student.grad(&gradients).unwrap().into_data().to_vec::<f32>().unwrap();
+        assert_eq!(gradient, [1.0, 0.0, 0.0, 0.0]);
+    }
+}

@@ -23,6 +23,15 @@ pub fn golden_dir() -> Option<PathBuf> {
     locate(folder, named.is_some() || env::var_os("CI").is_some())
 }
 
+/// Every golden folder there is: the project's own small ones, and [`golden_dir`] where it exists.
+///
+/// # Panics
+/// As [`golden_dir`].
+pub fn golden_dirs() -> Vec<PathBuf> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    std::iter::once(own).chain(golden_dir()).collect()
+}
+
 fn locate(folder: PathBuf, is_required: bool) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);

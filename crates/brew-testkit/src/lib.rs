@@ -4,7 +4,7 @@ mod close;
 mod golden;
 
 pub use close::assert_close;
-pub use golden::{GoldenTensor, golden_dir, read_json, read_safetensors};
+pub use golden::{GoldenTensor, golden_dir, golden_dirs, read_json, read_safetensors};
 
 /// The backend that unit tests run on.
 pub type TestBackend = burn_ndarray::NdArray<f32>;

@@ -68,6 +68,24 @@ pub enum RunError {
         /// The folder.
         path: PathBuf,
     },
+    /// A checkpoint without a trained classifier.
+    #[error(
+        "{} has no classifier, only an encoder; fine-tune it first with `textbrew train`",
+        path.display()
+    )]
+    NoClassifier {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder to export to that is there already.
+    #[error("{} exists already; choose a new folder", path.display())]
+    TargetExists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A build without any backend.
+    #[error("this build has no backend; build with `--features flex`")]
+    NoBackend,
     /// A file or folder that cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {

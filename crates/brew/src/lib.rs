@@ -8,8 +8,10 @@
 mod backend;
 pub mod classification;
 mod error;
+mod inference;
 mod observer;
 mod output;
+mod quickstart;
 mod run;
 mod run_config;
 mod settings;
@@ -17,8 +19,12 @@ mod train;
 
 pub use backend::{BackendError, BackendJob, BackendKind, dispatch, names as backend_names};
 pub use error::RunError;
+pub use inference::{
+    Prediction, TextSource, evaluate_file, export, parameter_table, predict_file, write_predictions,
+};
 pub use observer::Observer;
 pub use output::{OutputPolicy, checkpoint_model, model_folder};
+pub use quickstart::{QuickstartOutcome, SeedOutcome, quickstart};
 pub use run::{Run, RunKind};
 pub use run_config::{DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, RunConfig, TeacherConfig};
 pub use settings::load_run;

@@ -1,0 +1,160 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Distil language models: train a teacher, distil a student, evaluate and export it.
+///
+/// A run is one TOML or JSON file; `--set key=value` changes single fields of it. To see a student
+/// learn from a teacher without any file or download, run `textbrew quickstart`.
+#[derive(Debug, Parser)]
+#[command(name = "textbrew", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train a model on labels: a teacher, or a baseline to compare a student with
+    Train(RunArgs),
+    /// Distil a teacher into a student
+    Distill(RunArgs),
+    /// Measure a model on a labelled file
+    Evaluate(EvaluateArgs),
+    /// Label a file: one JSON object a line with label and logits
+    Predict(PredictArgs),
+    /// Count the parameters of a checkpoint
+    Params(ParamsArgs),
+    /// Write a run's model as a Hugging Face folder that transformers loads
+    Export(ExportArgs),
+    /// See a student learn from a teacher: a small task made on the spot, about two minutes
+    Quickstart(QuickstartArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackendArgs {
+    /// Backend that computes [default: the first of this build]
+    #[arg(long, value_name = "NAME", help_heading = "Backend")]
+    pub(crate) backend: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Run file (.toml or .json)
+    pub(crate) run: PathBuf,
+
+    /// Change a field of the run file, such as `training.optimizer.lr=1e-4`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+
+    /// Replace the run in the output folder
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) overwrite: bool,
+
+    /// Continue the run in the output folder from its last checkpoint
+    #[arg(long)]
+    pub(crate) resume: bool,
+
+    #[command(flatten)]
+    pub(crate) backend: BackendArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    /// File of texts (TSV, CSV or JSON lines)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: PathBuf,
+
+    /// Column of the text, by name or number from 0
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) text: Option<String>,
+
+    /// Column of the second text of a pair
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) text_pair: Option<String>,
+
+    /// Column of the label
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) label: Option<String>,
+
+    /// Tokens of a text or pair, special tokens included
+    #[arg(long, value_name = "TOKENS", default_value_t = 128)]
+    pub(crate) max_length: usize,
+
+    /// Texts computed at once
+    #[arg(long, value_name = "TEXTS", default_value_t = 64)]
+    pub(crate) batch_size: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArgs {
+    /// Hugging Face folder, or the folder of a finished run
+    pub(crate) model: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) backend: BackendArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PredictArgs {
+    /// Hugging Face folder, or the folder of a finished run
+    pub(crate) model: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+
+    /// Write here instead of to the standard output; written whole or not at all
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) backend: BackendArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ParamsArgs {
+    /// Hugging Face folder, or the folder of a finished run
+    pub(crate) model: PathBuf,
+
+    /// Levels of the module tree that are shown
+    #[arg(long, value_name = "LEVELS", default_value_t = 3)]
+    pub(crate) depth: usize,
+
+    /// Print one JSON object with `total` and `rows` instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Folder of a run or of one of its checkpoints, or a Hugging Face folder
+    pub(crate) source: PathBuf,
+
+    /// Folder to write; it must not exist yet
+    pub(crate) target: PathBuf,
+
+    /// Take the run's `last` or `best` checkpoint instead of its final model
+    #[arg(long, value_name = "WHICH", value_parser = ["last", "best"])]
+    pub(crate) checkpoint: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuickstartArgs {
+    /// Seeds to run, one after the other
+    #[arg(long, value_name = "SEED", value_delimiter = ',', default_value = "1,2,3")]
+    pub(crate) seeds: Vec<u64>,
+
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) backend: BackendArgs,
+}

@@ -1,0 +1,108 @@
+//! Results as text.
+
+use std::fmt::Write;
+
+use brew::data::ClassificationReport;
+use brew::{QuickstartOutcome, SeedOutcome, Summary};
+
+/// What a finished run prints.
+pub(super) fn summary(summary: &Summary) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "\n{:<12} {:>8}  {:>9}  {:>8}  {:>9}", "", "texts", "accuracy", "F1", "macro F1");
+    for (name, report) in [("dev", &summary.dev), ("test", &summary.test)] {
+        let Some(report) = report else { continue };
+        let _ = writeln!(
+            out,
+            "{name:<12} {:>8}  {:>7.2} %  {:>6.2} %  {:>7.2} %",
+            report.examples,
+            100.0 * report.accuracy,
+            100.0 * report.f1,
+            100.0 * report.macro_f1
+        );
+    }
+    let _ = writeln!(
+        out,
+        "{:.1} M parameters, {} steps in {:.0} s",
+        summary.parameters as f64 / 1e6,
+        summary.steps,
+        summary.seconds
+    );
+    if let Some(model) = &summary.model {
+        let _ = writeln!(out, "model: {} (a folder that transformers loads)", model.display());
+    }
+    out
+}
+
+/// Scores of one file, label by label.
+pub(super) fn classification(report: &ClassificationReport) -> String {
+    let mut out = String::new();
+    let width = report.per_label.iter().map(|label| label.label.chars().count()).max().unwrap_or(0).max(8);
+    let _ = writeln!(
+        out,
+        "{:<width$}  {:>9}  {:>8}  {:>8}  {:>7}",
+        "label", "precision", "recall", "F1", "texts"
+    );
+    for label in &report.per_label {
+        let _ = writeln!(
+            out,
+            "{:<width$}  {:>7.2} %  {:>6.2} %  {:>6.2} %  {:>7}",
+            label.label,
+            100.0 * label.scores.precision,
+            100.0 * label.scores.recall,
+            100.0 * label.scores.f1,
+            label.support
+        );
+    }
+    let _ = writeln!(
+        out,
+        "\naccuracy {:.2} %   macro F1 {:.2} %   texts {}",
+        100.0 * report.accuracy,
+        100.0 * report.macro_f1,
+        report.examples
+    );
+    out
+}
+
+/// The quickstart's table.
+pub(super) fn quickstart(outcome: &QuickstartOutcome) -> String {
+    let mut out = String::new();
+    let seeds: Vec<String> = outcome.seeds.iter().map(|one| format!("seed {}", one.seed)).collect();
+    let _ = writeln!(out, "\ntest accuracy (%)       {}      mean   parameters  sentences/s", cells(&seeds));
+    let rows: [(&str, fn(&SeedOutcome) -> f64, Option<(usize, f64)>); 5] = [
+        ("majority class", |one| one.majority, None),
+        ("bag of words", |one| one.bag_of_words, None),
+        ("teacher", |one| one.teacher, Some((outcome.teacher_parameters, outcome.teacher_speed))),
+        (
+            "student, labels only",
+            |one| one.student_labels,
+            Some((outcome.student_parameters, outcome.student_speed)),
+        ),
+        (
+            "student, distilled",
+            |one| one.student_distilled,
+            Some((outcome.student_parameters, outcome.student_speed)),
+        ),
+    ];
+    for (name, value, model) in rows {
+        let values: Vec<f64> = outcome.seeds.iter().map(|one| 100.0 * value(one)).collect();
+        let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+        let shown: Vec<String> = values.iter().map(|value| format!("{value:.1}")).collect();
+        let _ = write!(out, "{name:<22}  {}  {mean:>8.1}", cells(&shown));
+        if let Some((parameters, speed)) = model {
+            let _ = write!(out, "  {:>9.0} k  {speed:>11.0}", parameters as f64 / 1e3);
+        }
+        out.push('\n');
+    }
+    let _ = writeln!(
+        out,
+        "\n{} test sentences a seed, {:.0} % of the training labels are wrong, {:.0} s in all",
+        outcome.test_examples,
+        100.0 * outcome.label_noise,
+        outcome.seconds
+    );
+    out
+}
+
+fn cells(values: &[String]) -> String {
+    values.iter().map(|value| format!("{value:>8}")).collect::<Vec<_>>().join("")
+}
