@@ -365,8 +365,8 @@ mod tests {
     #[test]
     fn the_penalty_is_chosen_on_the_development_texts() {
         // One misleading label; a strong penalty forgets it, a weak one learns the rare word by heart.
-        let train = ["good x", "good y", "good z", "good odd", "bad x", "bad y", "bad z", "bad w"];
-        let labels = [1, 1, 1, 0, 0, 0, 0, 0];
+        let train = ["good x", "good y", "good z", "good v", "good w", "good odd", "bad x", "bad y", "bad z"];
+        let labels = [1, 1, 1, 1, 1, 0, 0, 0, 0];
         let dev = (["good odd", "bad x"].as_slice(), [1, 0].as_slice());
         let config = BagOfWordsConfig::default();
         let weak =

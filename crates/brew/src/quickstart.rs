@@ -300,6 +300,7 @@ impl<B: AutodiffBackend> Task<B> {
             (&texts(dev), &self::gold(dev)),
             self.corpus.labels.len(),
             &BagOfWordsConfig::default(),
+            &[1e-3, 1e-2, 1e-1, 1.0],
         )?;
         Ok(brew_data::metrics::accuracy(&model.predict(&texts(&self.corpus.test)), gold)?)
     }

@@ -3,7 +3,7 @@
 //! Every folder below `trajectories/` of each golden folder is taken; what a case holds, not its
 //! name, decides how it is run.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use brew::classification::{ClassifierAdaptor, InnerAdaptor};
@@ -13,13 +13,12 @@ use brew_config::{
 use brew_data::Batch;
 use brew_distillers::{
     CachedLogits, Counted, DistillError, Distillation, Hooks, LossTerms, ModelTeacher, Objective, Projection,
-    StepContext, Supervised, Trainable, fit,
+    StepContext, Student, Supervised, Trainable, fit,
 };
 use brew_losses::LossRegistry;
 use brew_models::{
     BertForSequenceClassification, EncoderInput, LoadOptions, Mode, OutputRequest, load_pretrained,
 };
-use brew_random::Key;
 use burn::module::AutodiffModule;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{ElementConversion, Tensor, TensorData};
@@ -107,7 +106,7 @@ struct Schedule {
 struct Case {
     folder: PathBuf,
     scenario: Scenario,
-    data: HashMap<String, TensorData>,
+    data: BTreeMap<String, TensorData>,
 }
 
 fn every_case(run: impl Fn(&Case)) {
@@ -204,7 +203,7 @@ impl Case {
     }
 
     fn model<B: Backend>(&self, name: &str, device: &B::Device) -> BertForSequenceClassification<B> {
-        load_pretrained::<B>(&self.folder.join(name), &LoadOptions::new(Key::new(0)), device)
+        load_pretrained::<B>(&self.folder.join(name), &LoadOptions::default(), device)
             .unwrap_or_else(|error| panic!("{}: {error}", self.folder.display()))
             .model
     }
@@ -212,7 +211,7 @@ impl Case {
     /// The projections TextBrewer started from, one entry a match.
     fn projections<B: Backend>(&self, device: &B::Device) -> Vec<Option<Projection<B>>> {
         let file = self.folder.join("proj.safetensors");
-        let tensors = if file.exists() { brew_testkit::read_safetensors(&file) } else { HashMap::new() };
+        let tensors = if file.exists() { brew_testkit::read_safetensors(&file) } else { BTreeMap::new() };
         let matches = &self.scenario.distillation_config.intermediate_matches;
         matches
             .iter()
@@ -237,7 +236,7 @@ struct Recorded<'a, O> {
 impl<B, M, T, O> Objective<B, M, T> for Recorded<'_, O>
 where
     B: AutodiffBackend,
-    M: AutodiffModule<B>,
+    M: Student<B>,
     O: Objective<B, M, T>,
 {
     fn loss(

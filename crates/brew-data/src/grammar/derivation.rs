@@ -195,6 +195,7 @@ impl Sentence {
 
     /// The same sentence with each word of praise made one of blame and the reverse: its label is the
     /// other one, whatever the rule.
+    #[cfg(test)]
     pub(super) fn mirrored(mut self) -> Self {
         let mirror_judgement =
             |judgement: &mut Judgement| judgement.adjective = judgement.adjective.reversed();

@@ -1,0 +1,226 @@
+//! The training loop on a linear model: accumulation, determinism, stopping and resuming.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use brew_config::{DistillationConfig, OptimizerConfig, ScheduleConfig, ScheduleName, TrainingConfig};
+use brew_distillers::{
+    Adaptor, AdaptorOutput, BasicDistiller, BasicTrainer, Callback, CallbackError, CheckpointFolder, Counted,
+    DistillError, ForwardContext, Hooks, ModelTeacher, StepReport,
+};
+use brew_losses::cross_entropy;
+use brew_random::Key;
+use brew_testkit::{TestAutodiffBackend as AB, TestBackend as B};
+use burn::module::{AutodiffModule, Param};
+use burn::nn::Linear;
+use burn::tensor::backend::Backend;
+use burn::tensor::{Int, Tensor, TensorData};
+
+const INPUTS: usize = 6;
+const CLASSES: usize = 3;
+
+#[derive(Clone, Debug)]
+struct Batch<X: Backend> {
+    inputs: Tensor<X, 2>,
+    labels: Tensor<X, 1, Int>,
+}
+
+fn model<X: Backend>(seed: u64) -> Linear<X> {
+    let device = Default::default();
+    let weight = TensorData::new(Key::new(seed).normal(INPUTS * CLASSES, 0.5), [INPUTS, CLASSES]);
+    Linear {
+        weight: Param::from_tensor(Tensor::from_data(weight, &device)),
+        bias: Some(Param::from_tensor(Tensor::zeros([CLASSES], &device))),
+    }
+}
+
+/// `count` batches of `size` examples, the same examples in the same order for every `size`.
+fn batches(count: usize, size: usize) -> Vec<Counted<Batch<AB>>> {
+    let device = Default::default();
+    let values = Key::new(9).normal(count * size * INPUTS, 1.0);
+    (0..count)
+        .map(|index| {
+            let rows = values[index * size * INPUTS..(index + 1) * size * INPUTS].to_vec();
+            let labels: Vec<i64> = (0..size).map(|row| ((index * size + row) % CLASSES) as i64).collect();
+            let batch = Batch {
+                inputs: Tensor::from_data(TensorData::new(rows, [size, INPUTS]), &device),
+                labels: Tensor::from_data(TensorData::new(labels, [size]), &device),
+            };
+            Counted { batch, examples: size }
+        })
+        .collect()
+}
+
+struct LinearAdaptor;
+
+impl<X: Backend> Adaptor<X, Linear<X>, Batch<X>> for LinearAdaptor {
+    fn adapt(
+        &self,
+        model: &Linear<X>,
+        batch: &Batch<X>,
+        _context: ForwardContext,
+    ) -> Result<AdaptorOutput<X>, DistillError> {
+        let logits = model.forward(batch.inputs.clone());
+        let loss = cross_entropy(logits.clone(), batch.labels.clone());
+        Ok(AdaptorOutput { losses: vec![loss], ..AdaptorOutput::from_logits(logits) })
+    }
+}
+
+fn config(epochs: usize, accumulation: usize) -> TrainingConfig {
+    TrainingConfig {
+        num_epochs: epochs,
+        gradient_accumulation_steps: accumulation,
+        max_grad_norm: 1.0,
+        log_every: 1,
+        optimizer: OptimizerConfig { lr: 0.05, ..OptimizerConfig::default() },
+        schedule: ScheduleConfig {
+            name: ScheduleName::Linear,
+            warmup_ratio: 0.1,
+            ..ScheduleConfig::default()
+        },
+        ..TrainingConfig::default()
+    }
+}
+
+fn weights(model: &Linear<B>) -> Vec<f32> {
+    model.weight.val().into_data().to_vec().unwrap()
+}
+
+/// Trains from seed 1 and gives the final weights and the number of steps.
+fn train(
+    config: TrainingConfig,
+    batches: &Vec<Counted<Batch<AB>>>,
+    hooks: Hooks<'_, Linear<AB>>,
+) -> (Vec<f32>, usize) {
+    let trained = BasicTrainer::new(config, LinearAdaptor).train(model::<AB>(1), batches, hooks).unwrap();
+    (weights(&trained.trainable.student.valid()), trained.steps)
+}
+
+fn assert_close(a: &[f32], b: &[f32]) {
+    brew_testkit::assert_close(a, b, 1e-5, 1e-6, "weights");
+}
+
+#[test]
+fn accumulating_two_batches_of_four_is_one_batch_of_eight() {
+    let (whole, steps) = train(config(3, 1), &batches(4, 8), Hooks::new());
+    let (halves, steps_of_halves) = train(config(3, 2), &batches(8, 4), Hooks::new());
+    assert_eq!(steps, 12);
+    assert_eq!(steps, steps_of_halves);
+    assert_close(&whole, &halves);
+}
+
+/// TextBrewer computes the leftover micro-batches of an epoch and throws them away.
+#[test]
+fn leftover_micro_batches_are_stepped_and_divided_by_their_number() {
+    let (_, steps) = train(config(2, 2), &batches(5, 4), Hooks::new());
+    assert_eq!(steps, 6, "three groups an epoch, the last of one batch");
+    // A group of one batch, alone: divided by 1 whatever the configured number.
+    let (alone, _) = train(config(2, 1), &batches(1, 4), Hooks::new());
+    let (leftover, _) = train(config(2, 4), &batches(1, 4), Hooks::new());
+    assert_eq!(alone, leftover);
+}
+
+#[test]
+fn in_step_mode_groups_carry_over_the_end_of_an_epoch() {
+    let steps = |accumulation| TrainingConfig { num_steps: Some(3), ..config(1, accumulation) };
+    // Three batches twice are the same six as three groups of two.
+    let (carried, _) = train(steps(2), &batches(3, 4), Hooks::new());
+    let mut twice = batches(3, 4);
+    twice.extend(batches(3, 4));
+    let (unrolled, _) = train(steps(2), &twice, Hooks::new());
+    assert_eq!(carried, unrolled);
+}
+
+/// Collects the loss of every report.
+struct Losses<'a>(&'a RefCell<Vec<f64>>);
+
+impl<M> Callback<M> for Losses<'_> {
+    fn on_report(&mut self, report: &StepReport) -> Result<(), CallbackError> {
+        self.0.borrow_mut().push(report.loss);
+        Ok(())
+    }
+}
+
+#[test]
+fn two_runs_give_identical_losses() {
+    let run = || {
+        let losses = RefCell::new(Vec::new());
+        train(config(3, 1), &batches(4, 8), Hooks::new().with_callback(Losses(&losses)));
+        losses.into_inner()
+    };
+    let first = run();
+    assert_eq!(first.len(), 12);
+    assert_eq!(first, run());
+}
+
+/// Sets the flag at a step.
+struct StopAt(usize, Arc<AtomicBool>);
+
+impl<M> Callback<M> for StopAt {
+    fn on_start(&mut self, _step: usize, _total: usize) -> Result<(), CallbackError> {
+        Ok(())
+    }
+    fn on_report(&mut self, report: &StepReport) -> Result<(), CallbackError> {
+        if report.step + 1 == self.0 {
+            self.1.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stopped_and_resumed_run_ends_where_an_uninterrupted_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = batches(5, 4);
+    let (expected, _) = train(config(4, 2), &data, Hooks::new());
+    let stop = Arc::new(AtomicBool::new(false));
+    let hooks = Hooks::new()
+        .with_callback(StopAt(5, stop.clone()))
+        .with_checkpoints(CheckpointFolder::new(folder.path()))
+        .with_stop(stop);
+    let stopped = BasicTrainer::new(config(4, 2), LinearAdaptor).train(model::<AB>(1), &data, hooks).unwrap();
+    assert!(stopped.interrupted);
+    assert_eq!(stopped.steps, 5);
+    let hooks = Hooks::new().with_checkpoints(CheckpointFolder::new(folder.path())).resuming(true);
+    let (resumed, steps) = train(config(4, 2), &data, hooks);
+    assert_eq!(steps, 12);
+    assert_eq!(resumed, expected, "bit for bit");
+}
+
+#[test]
+fn a_checkpoint_of_another_seed_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let hooks = || Hooks::new().with_checkpoints(CheckpointFolder::new(folder.path())).resuming(true);
+    train(config(1, 1), &batches(2, 4), hooks());
+    let other = TrainingConfig { seed: 8, ..config(1, 1) };
+    let error =
+        BasicTrainer::new(other, LinearAdaptor).train(model::<AB>(1), &batches(2, 4), hooks()).unwrap_err();
+    assert!(error.to_string().contains("seed 0"), "{error}");
+}
+
+#[test]
+fn basic_distiller_lowers_its_loss_and_finds_the_teacher() {
+    let teacher = ModelTeacher::new(model::<B>(2), |model: &Linear<B>, batch: &Batch<AB>, context| {
+        let batch = Batch { inputs: batch.inputs.clone().inner(), labels: batch.labels.clone().inner() };
+        LinearAdaptor.adapt(model, &batch, context)
+    });
+    let losses = RefCell::new(Vec::new());
+    let hooks = Hooks::new().with_callback(Losses(&losses));
+    let distillation = DistillationConfig { temperature: 2.0, ..DistillationConfig::default() };
+    let distiller = BasicDistiller::new(config(30, 1), distillation, teacher, LinearAdaptor).unwrap();
+    distiller.train(model::<AB>(1), &batches(6, 8), hooks).unwrap();
+    let losses = losses.into_inner();
+    // The soft cross-entropy is bounded below by the teacher's own entropy, so compare with the start.
+    assert!(losses.last().unwrap() + 0.05 < losses[0], "{} → {}", losses[0], losses.last().unwrap());
+}
+
+#[test]
+fn a_configuration_with_two_problems_names_both() {
+    let wrong = TrainingConfig { gradient_accumulation_steps: 0, log_every: 0, ..config(1, 1) };
+    let error = BasicTrainer::new(wrong, LinearAdaptor)
+        .train(model::<AB>(1), &batches(1, 2), Hooks::new())
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("gradient_accumulation_steps") && text.contains("log_every"), "{text}");
+}
