@@ -135,3 +135,94 @@ pub enum NstScale {
 fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IntermediateMatch>, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{from_json_str, from_toml_str};
+
+    #[test]
+    fn textbrewers_dictionary_loads_as_it_is() {
+        let config: DistillationConfig = from_json_str(
+            r#"{"temperature": 8, "temperature_scheduler": "none", "hard_label_weight": 0,
+                "hard_label_weight_scheduler": "linear_growth", "kd_loss_type": "mse", "kd_loss_weight": 1,
+                "kd_loss_weight_scheduler": "linear_decay", "probability_shift": true, "is_caching_logits": false,
+                "intermediate_matches": [
+                    {"layer_T": 0, "layer_S": 0, "feature": "hidden", "loss": "hidden_mse", "weight": 1,
+                     "proj": ["linear", 384, 768]},
+                    {"layer_T": [0, 0], "layer_S": [0, 0], "feature": "hidden", "loss": "nst", "weight": 1}]}"#,
+        )
+        .unwrap();
+        assert_eq!(config.temperature, 8.0);
+        assert_eq!(config.kd_loss_type, KdLossType::Mse);
+        assert_eq!(config.hard_label_weight_scheduler, WeightScheduler::LinearGrowth);
+        assert_eq!(config.kd_loss_weight_scheduler, WeightScheduler::LinearDecay);
+        assert!(config.probability_shift);
+        assert_eq!(config.intermediate_matches.len(), 2);
+        assert_eq!(config.validate(&["hidden_mse".into(), "nst".into()]), []);
+    }
+
+    #[test]
+    fn no_matches_may_be_written_as_null() {
+        let config: DistillationConfig = from_json_str(r#"{"intermediate_matches": null}"#).unwrap();
+        assert_eq!(config, DistillationConfig::default());
+    }
+
+    #[test]
+    fn every_problem_is_reported_with_its_path() {
+        let config: DistillationConfig = from_toml_str(
+            r#"
+            temperature = -1
+            temperature_scheduler = ["flsw", nan, 0]
+            hard_label_weight = inf
+            kd_loss_weight = -0.5
+
+            [[intermediate_matches]]
+            layer_T = 1
+            layer_S = 1
+            feature = "hidden"
+            loss = "cos"
+            weight = 1
+
+            [[intermediate_matches]]
+            layer_T = 1
+            layer_S = [1, 2]
+            feature = "hidden"
+            loss = "cosine"
+            weight = nan
+            proj = ["linear", 16, 0]
+            "#,
+        )
+        .unwrap();
+        let problems = config.validate(&["cos".into(), "nst".into()]);
+        let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            [
+                "temperature",
+                "temperature_scheduler[1]",
+                "temperature_scheduler[2]",
+                "hard_label_weight",
+                "kd_loss_weight",
+                "intermediate_matches[1].loss",
+                "intermediate_matches[1].weight",
+                "intermediate_matches[1].proj",
+            ]
+        );
+        assert!(problems[5].message.contains("cos, nst"), "{}", problems[5]);
+    }
+
+    #[test]
+    fn json_and_toml_come_back_as_they_went() {
+        let config: DistillationConfig = from_json_str(
+            r#"{"kd_scale": "t_squared", "nst_scale": "width", "temperature_scheduler": ["cwsm", 2], "intermediate_matches":
+                [{"layer_T": 1, "layer_S": [2], "feature": "attention_scores", "loss": "attention_ce", "weight": 0.5,
+                  "proj": ["relu", 4, 8, {"eps": 1e-6}]}]}"#,
+        )
+        .unwrap();
+        let json = serde_json::to_string(&config).unwrap();
+        assert_eq!(from_json_str::<DistillationConfig>(&json).unwrap(), config);
+        let toml = toml::to_string(&config).unwrap();
+        assert_eq!(from_toml_str::<DistillationConfig>(&toml).unwrap(), config);
+    }
+}

@@ -94,3 +94,58 @@ fn diagnose(message: &str, line: Option<usize>) -> ConfigError {
         ConfigError::Malformed { path: None, line, message: message.to_string() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DistillationConfig, TrainingConfig};
+
+    #[test]
+    fn an_unknown_json_key_is_named_with_its_line_and_the_nearest_key() {
+        let error =
+            from_json_str::<DistillationConfig>("{\n  \"temperature\": 4,\n  \"kd_los_weight\": 1\n}")
+                .unwrap_err();
+        let ConfigError::UnknownKey { line, key, nearest, known, .. } = error else { panic!("{error}") };
+        assert_eq!(
+            (line, key.as_str(), nearest.as_deref()),
+            (Some(3), "kd_los_weight", Some("kd_loss_weight"))
+        );
+        assert!(known.contains(&"temperature".to_string()));
+    }
+
+    #[test]
+    fn an_unknown_key_of_a_match_is_found_too() {
+        let text = "[[intermediate_matches]]\nlayer_T = 1\nlayer_s = 1\n";
+        let message = from_toml_str::<DistillationConfig>(text).unwrap_err().to_string();
+        assert!(message.starts_with("line 3: unknown key `layer_s`, did you mean `layer_S`?"), "{message}");
+    }
+
+    #[test]
+    fn an_unknown_name_lists_what_is_allowed() {
+        let message =
+            from_json_str::<DistillationConfig>(r#"{"kd_loss_type": "cee"}"#).unwrap_err().to_string();
+        assert_eq!(message, "line 1: unknown value `cee`, did you mean `ce`?; allowed here: ce, mse");
+    }
+
+    #[test]
+    fn a_wrong_type_and_broken_text_say_where() {
+        let message =
+            from_json_str::<TrainingConfig>("{\n\"num_epochs\": \"three\"}").unwrap_err().to_string();
+        assert!(message.starts_with("line 2: invalid type: string \"three\""), "{message}");
+        let message = from_toml_str::<TrainingConfig>("num_epochs = 1\nseed = = 2").unwrap_err().to_string();
+        assert!(message.starts_with("line 2: "), "{message}");
+    }
+
+    #[test]
+    fn files_are_read_by_extension_and_named_in_errors() {
+        let path = std::env::temp_dir().join(format!("brew-config-load-{}.toml", std::process::id()));
+        std::fs::write(&path, "num_epochs = 3\nsede = 1\n").unwrap();
+        let message = load::<TrainingConfig>(&path).unwrap_err().to_string();
+        std::fs::remove_file(&path).unwrap();
+        assert!(
+            message.starts_with(&format!("{}:2: unknown key `sede`, did you mean `seed`?", path.display()))
+        );
+        assert!(matches!(load::<TrainingConfig>(&path), Err(ConfigError::Read { .. })));
+        assert!(matches!(load::<TrainingConfig>("config.yaml"), Err(ConfigError::UnknownFormat { .. })));
+    }
+}

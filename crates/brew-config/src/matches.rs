@@ -349,3 +349,104 @@ impl<'de> Deserialize<'de> for ProjectionConfig {
         deserializer.deserialize_seq(ProjectionVisitor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::from_json_str;
+
+    fn load(json: &str) -> IntermediateMatch {
+        from_json_str(json).unwrap()
+    }
+
+    fn fields(single: &IntermediateMatch) -> Vec<String> {
+        single.validate(&[]).into_iter().map(|problem| problem.field).collect()
+    }
+
+    #[test]
+    fn names_are_textbrewers() {
+        let one = load(
+            r#"{"layer_T": 3, "layer_S": 1, "feature": "attention", "loss": "attention_mse", "weight": 2}"#,
+        );
+        assert_eq!(one.name(), "attention_attention_mse_1_3");
+        let two = load(
+            r#"{"layer_T": [4, 5], "layer_S": [2, 3], "feature": "hidden", "loss": "nst", "weight": 1}"#,
+        );
+        assert_eq!(two.name(), "hidden_nst_2-3_4-5");
+        assert_eq!((fields(&one), fields(&two)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn projections_of_three_and_four_items() {
+        let with = |proj: &str| {
+            load(&format!(
+                r#"{{"layer_T": 0, "layer_S": 0, "feature": "hidden", "loss": "cos", "weight": 1, "proj": {proj}}}"#
+            ))
+            .proj
+        };
+        let plain = ProjectionConfig {
+            name: ProjectionName::Linear,
+            in_features: 16,
+            out_features: 32,
+            group: ProjectionGroup::default(),
+        };
+        assert_eq!(with("null"), None);
+        assert_eq!(with(r#"["linear", 16, 32]"#), Some(plain.clone()));
+        assert_eq!(with(r#"["linear", 16, 32, {}]"#), Some(plain.clone()));
+        let group = ProjectionGroup { lr: Some(1e-3), betas: Some([0.8, 0.9]), ..Default::default() };
+        let own_rate = ProjectionConfig { name: ProjectionName::Tanh, group, ..plain.clone() };
+        assert_eq!(with(r#"["tanh", 16, 32, {"lr": 1e-3, "betas": [0.8, 0.9]}]"#), Some(own_rate.clone()));
+        for projection in [plain, own_rate] {
+            let text = serde_json::to_string(&projection).unwrap();
+            assert_eq!(serde_json::from_str::<ProjectionConfig>(&text).unwrap(), projection, "{text}");
+        }
+    }
+
+    #[test]
+    fn malformed_projections_say_what_one_looks_like() {
+        let error = |proj: &str| from_json_str::<ProjectionConfig>(proj).unwrap_err().to_string();
+        assert!(error(r#"["linear", 16]"#).contains(r#"["linear", 384, 768]"#));
+        assert!(error(r#"["linear", 16, 32, {}, 5]"#).contains(r#"["linear", 384, 768]"#));
+        assert!(error(r#"["liner", 16, 32]"#).contains("did you mean `linear`?"));
+        assert!(error(r#"["linear", 16, 32, {"rl": 1}]"#).contains("did you mean `lr`?"));
+    }
+
+    #[test]
+    fn lists_of_layers_are_for_losses_of_two_layers() {
+        let with = |loss: &str, layers: &str| {
+            load(&format!(
+                r#"{{"layer_T": {layers}, "layer_S": {layers}, "feature": "hidden", "loss": "{loss}", "weight": 1}}"#
+            ))
+        };
+        for loss in TWO_LAYER_LOSSES {
+            assert_eq!(fields(&with(loss, "[1, 2]")), Vec::<String>::new());
+            for layers in ["1", "[1]", "[1, 2, 3]"] {
+                assert_eq!(fields(&with(loss, layers)), ["layer_T", "layer_S"], "{loss} {layers}");
+            }
+        }
+        for loss in ONE_LAYER_LOSSES {
+            assert_eq!(fields(&with(loss, "1")), Vec::<String>::new());
+            assert_eq!(fields(&with(loss, "[1, 2]")), ["layer_T", "layer_S"], "{loss}");
+        }
+        assert_eq!(fields(&with("my_loss", "[1, 2, 3]")), Vec::<String>::new());
+        assert_eq!(fields(&with("my_loss", "[]")), ["layer_T", "layer_S"]);
+    }
+
+    #[test]
+    fn a_negative_layer_is_an_error_and_not_a_number() {
+        let error = from_json_str::<LayerIndex>("-1").unwrap_err().to_string();
+        assert!(error.contains("-1") && error.contains("a whole number from 0"), "{error}");
+    }
+
+    #[test]
+    fn bad_settings_of_a_projection_are_found() {
+        let single = load(
+            r#"{"layer_T": 0, "layer_S": 0, "feature": "hidden", "loss": "cos", "weight": -1,
+                "proj": ["relu", 0, 32, {"lr": -1, "weight_decay": -1, "eps": 0, "betas": [2, 0.9]}]}"#,
+        );
+        assert_eq!(
+            fields(&single),
+            ["weight", "proj", "proj[3].lr", "proj[3].weight_decay", "proj[3].eps", "proj[3].betas[0]"]
+        );
+    }
+}

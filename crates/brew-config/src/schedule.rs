@@ -309,3 +309,111 @@ impl<'de> Deserialize<'de> for Argument {
         deserializer.deserialize_any(ArgumentVisitor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DistillationConfig, from_json_str, from_toml_str};
+
+    fn factors(schedule: &ScheduleConfig, total: usize) -> Vec<f64> {
+        (0..total).map(|step| schedule.factor(step, total)).collect()
+    }
+
+    #[test]
+    fn shapes_after_a_warm_up() {
+        let schedule =
+            |name| ScheduleConfig { name, warmup_steps: Some(2), warmup_ratio: 0.9, total_steps: None };
+        assert_eq!(factors(&schedule(ScheduleName::Constant), 4), [0.0, 0.5, 1.0, 1.0]);
+        assert_eq!(factors(&schedule(ScheduleName::Linear), 6), [0.0, 0.5, 1.0, 0.75, 0.5, 0.25]);
+        let cosine = factors(&schedule(ScheduleName::Cosine), 6);
+        let expected = [0.0, 0.5, 1.0, 0.5 + 0.125f64.sqrt(), 0.5, 0.5 - 0.125f64.sqrt()];
+        for (found, wanted) in cosine.iter().zip(expected) {
+            assert!((found - wanted).abs() < 1e-12, "{cosine:?}");
+        }
+    }
+
+    #[test]
+    fn a_ratio_of_the_steps_is_rounded_down() {
+        let schedule = ScheduleConfig { warmup_ratio: 0.1, ..Default::default() };
+        assert_eq!(schedule.warmup(29), 2);
+        assert_eq!(schedule.warmup(5), 0);
+        assert_eq!(schedule.factor(0, 5), 1.0);
+    }
+
+    #[test]
+    fn no_factor_is_negative_or_undefined_beyond_the_end() {
+        for name in [ScheduleName::Linear, ScheduleName::Cosine] {
+            let schedule = ScheduleConfig { name, warmup_steps: Some(4), ..Default::default() };
+            assert_eq!(schedule.factor(9, 8), 0.0);
+            assert!((0.0..=1.0).contains(&schedule.factor(4, 4)), "all warm-up");
+            assert_eq!(schedule.factor(0, 0), 0.0);
+        }
+    }
+
+    #[test]
+    fn a_schedule_may_span_more_steps_than_the_run() {
+        let schedule =
+            ScheduleConfig { name: ScheduleName::Linear, total_steps: Some(8), ..Default::default() };
+        assert_eq!(factors(&schedule, 4), [1.0, 0.875, 0.75, 0.625]);
+    }
+
+    #[test]
+    fn growing_and_decaying_weights_replace_the_configured_one() {
+        assert_eq!(WeightScheduler::LinearGrowth.weight(0.25), Some(0.25));
+        assert_eq!(WeightScheduler::LinearDecay.weight(1.0), Some(0.0));
+        assert_eq!(WeightScheduler::None.weight(0.5), None);
+    }
+
+    fn scheduler(json: &str) -> TemperatureScheduler {
+        let text = format!(r#"{{"temperature_scheduler": {json}}}"#);
+        from_json_str::<DistillationConfig>(&text).unwrap().temperature_scheduler
+    }
+
+    #[test]
+    fn every_way_to_write_a_temperature_scheduler() {
+        assert_eq!(scheduler(r#""none""#), TemperatureScheduler::None);
+        assert_eq!(scheduler("null"), TemperatureScheduler::None);
+        assert_eq!(scheduler(r#""constant""#), TemperatureScheduler::Constant);
+        assert_eq!(scheduler(r#"["flsw", 1, 2]"#), TemperatureScheduler::Flsw { beta: 1.0, gamma: 2.0 });
+        assert_eq!(
+            scheduler(r#"["flsw", {"beta": 0.5, "gamma": 3}]"#),
+            TemperatureScheduler::Flsw { beta: 0.5, gamma: 3.0 }
+        );
+        assert_eq!(scheduler(r#"["cwsm", 1.5]"#), TemperatureScheduler::Cwsm { beta: 1.5 });
+        let toml: DistillationConfig = from_toml_str("temperature_scheduler = [\"flsw\", 1, 2.0]").unwrap();
+        assert_eq!(toml.temperature_scheduler, TemperatureScheduler::Flsw { beta: 1.0, gamma: 2.0 });
+    }
+
+    #[test]
+    fn flsw_by_its_bare_name_has_defaults() {
+        assert_eq!(scheduler(r#""flsw""#), TemperatureScheduler::Flsw { beta: 1.0, gamma: 1.0 });
+        assert_eq!(scheduler(r#""cwsm""#), TemperatureScheduler::Cwsm { beta: 1.0 });
+    }
+
+    #[test]
+    fn a_wrong_temperature_scheduler_is_an_error_that_says_how_to_write_it() {
+        let error = |json: &str| {
+            from_json_str::<DistillationConfig>(&format!(r#"{{"temperature_scheduler": {json}}}"#))
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(error(r#"["flws", 1, 2]"#).contains("did you mean `flsw`?"));
+        assert!(error(r#"["flsw", 1]"#).contains(r#"write ["flsw", beta, gamma]"#));
+        assert!(error(r#"["cwsm", {"beta": 1, "gamma": 1}]"#).contains("takes 1 number"));
+        assert!(error(r#"["flsw", {"bta": 1}]"#).contains("did you mean `beta`?"));
+        assert!(error("3").contains("a temperature scheduler"));
+    }
+
+    #[test]
+    fn temperature_schedulers_come_back_as_they_went() {
+        for scheduler in [
+            TemperatureScheduler::None,
+            TemperatureScheduler::Constant,
+            TemperatureScheduler::Flsw { beta: 1.0, gamma: 2.5 },
+            TemperatureScheduler::Cwsm { beta: 0.5 },
+        ] {
+            let text = serde_json::to_string(&scheduler).unwrap();
+            assert_eq!(serde_json::from_str::<TemperatureScheduler>(&text).unwrap(), scheduler, "{text}");
+        }
+    }
+}

@@ -239,3 +239,95 @@ pub(crate) fn check_betas(checks: &mut Checks, field: &str, betas: [f64; 2]) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::from_json_str;
+
+    #[test]
+    fn textbrewers_dictionary_loads_as_it_is() {
+        let config: TrainingConfig = from_json_str(
+            r#"{"gradient_accumulation_steps": 2, "ckpt_frequency": 1, "ckpt_epoch_frequency": 3, "ckpt_steps": null,
+                "log_dir": null, "output_dir": "./out", "device": "cuda", "fp16": false, "fp16_opt_level": "O1",
+                "data_parallel": false, "local_rank": -1}"#,
+        )
+        .unwrap();
+        assert_eq!((config.gradient_accumulation_steps, config.ckpt_epoch_frequency), (2, 3));
+        assert_eq!(config.output_dir, PathBuf::from("./out"));
+        assert_eq!(
+            config.ignored_fields(),
+            ["device", "fp16", "fp16_opt_level", "data_parallel", "local_rank"]
+        );
+        assert_eq!(config.validate(), []);
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        let config = TrainingConfig {
+            gradient_accumulation_steps: 0,
+            ckpt_frequency: 0,
+            ckpt_epoch_frequency: 0,
+            ckpt_steps: Some(0),
+            num_epochs: 0,
+            max_grad_norm: 0.0,
+            log_every: 0,
+            optimizer: OptimizerConfig {
+                lr: f64::NAN,
+                betas: [0.9, 1.0],
+                eps: 0.0,
+                weight_decay: -0.1,
+                ..Default::default()
+            },
+            schedule: ScheduleConfig { warmup_ratio: 1.5, ..Default::default() },
+            ..Default::default()
+        };
+        let problems = config.validate();
+        let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            [
+                "gradient_accumulation_steps",
+                "ckpt_frequency",
+                "ckpt_epoch_frequency",
+                "ckpt_steps",
+                "num_epochs",
+                "max_grad_norm",
+                "log_every",
+                "optimizer.lr",
+                "optimizer.betas[1]",
+                "optimizer.eps",
+                "optimizer.weight_decay",
+                "schedule.warmup_ratio",
+            ]
+        );
+        assert_eq!(problems[7].value, "NaN");
+    }
+
+    #[test]
+    fn a_number_of_steps_replaces_the_epochs() {
+        let config = TrainingConfig { num_epochs: 0, num_steps: Some(5), ..Default::default() };
+        assert_eq!(config.validate(), []);
+        let config = TrainingConfig { num_steps: Some(0), ..Default::default() };
+        assert_eq!(config.validate()[0].field, "num_steps");
+    }
+
+    #[test]
+    fn a_warm_up_longer_than_the_run_is_a_problem() {
+        let schedule = ScheduleConfig { warmup_steps: Some(6), ..Default::default() };
+        let config = TrainingConfig { num_steps: Some(5), schedule, ..Default::default() };
+        let problems = config.validate();
+        assert_eq!(problems[0].to_string().split(':').next(), Some("schedule.warmup_steps = 6"));
+    }
+
+    #[test]
+    fn toml_comes_back_as_it_went() {
+        let config = TrainingConfig {
+            num_steps: Some(7),
+            optimizer: OptimizerConfig { betas: [0.8, 0.95], ..Default::default() },
+            ..Default::default()
+        };
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(crate::from_toml_str::<TrainingConfig>(&text).unwrap(), config);
+    }
+}
