@@ -365,8 +365,13 @@ mod tests {
     #[test]
     fn the_penalty_is_chosen_on_the_development_texts() {
         // One misleading label; a strong penalty forgets it, a weak one learns the rare word by heart.
-        let train = ["good x", "good y", "good z", "good v", "good w", "good odd", "bad x", "bad y", "bad z"];
-        let labels = [1, 1, 1, 1, 1, 0, 0, 0, 0];
+        let train: Vec<String> = ["good", "bad"]
+            .iter()
+            .flat_map(|word| "stuvwxyz".chars().map(move |other| format!("{word} {other}")))
+            .chain(["good odd".into()])
+            .collect();
+        let train: Vec<&str> = train.iter().map(String::as_str).collect();
+        let labels: Vec<usize> = (0..17).map(|at| usize::from(at < 8)).collect();
         let dev = (["good odd", "bad x"].as_slice(), [1, 0].as_slice());
         let config = BagOfWordsConfig::default();
         let weak =
