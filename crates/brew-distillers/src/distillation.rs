@@ -3,8 +3,8 @@ use brew_config::{
     TemperatureScheduler,
 };
 use brew_losses::{
-    FeatureTensor, LossError, LossFn, LossInput, LossRegistry, Temperature, cwsm_temperature,
-    flsw_temperature, kd_ce_loss, kd_mse_loss, probability_shift, select_positions,
+    FeatureTensor, LossFn, LossInput, LossRegistry, Temperature, cwsm_temperature, flsw_temperature,
+    kd_ce_loss, kd_mse_loss, probability_shift, select_positions,
 };
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
@@ -54,8 +54,9 @@ impl<B: AutodiffBackend, M, T> Distillation<B, M, T> {
                 MatchFeature::Attention => wants.attention = true,
                 MatchFeature::AttentionScores => wants.attention_scores = true,
             }
-            let loss =
-                losses.get(&one.loss).map_err(|source| DistillError::Loss { term: one.name(), source })?;
+            let loss = losses
+                .get(&one.loss)
+                .map_err(|source| DistillError::Loss { term: one.name(), source: Box::new(source) })?;
             matches.push(Match { config: one.clone(), name: one.name(), loss });
         }
         Ok(Self { config, matches, wants, adaptor: Box::new(adaptor), teacher: Box::new(teacher) })
@@ -164,7 +165,7 @@ impl<B: AutodiffBackend> Match<B> {
         }
         let input = LossInput { student: features_s, teacher: features_t, mask: student.inputs_mask.clone() };
         (self.loss)(&input)
-            .map_err(|source: LossError| DistillError::Loss { term: self.name.clone(), source })
+            .map_err(|source| DistillError::Loss { term: self.name.clone(), source: Box::new(source) })
     }
 
     /// The layers of one side that this match compares.

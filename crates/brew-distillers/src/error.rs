@@ -17,7 +17,7 @@ pub enum DistillError {
         /// The loss term, as it is logged.
         term: String,
         /// What the loss function said.
-        source: LossError,
+        source: Box<LossError>,
     },
 
     /// An adaptor that does not give what the configuration needs.
