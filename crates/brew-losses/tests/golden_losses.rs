@@ -5,7 +5,7 @@ use brew_losses::{
     FeatureTensor, LossInput, LossRegistry, Temperature, cwsm_temperature, flsw_temperature, kd_ce_loss,
     kd_mse_loss, probability_shift, select_positions,
 };
-use brew_testkit::{GoldenTensor, TestAutodiffBackend, assert_close, golden_dir, read_json};
+use brew_testkit::{GoldenTensor, TestAutodiffBackend, assert_close, golden_dirs, read_json};
 use burn::backend::Autodiff;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, TensorData};
@@ -184,14 +184,17 @@ fn check_helper<B: Backend>(case: &HelperCase, what: &str) {
 }
 
 fn check_all<B: AutodiffBackend>() {
-    let Some(folder) = golden_dir() else { return };
-    let goldens: Goldens = read_json(folder.join("losses.json"));
-    assert!(!goldens.losses.is_empty() && !goldens.helpers.is_empty(), "losses.json holds no cases");
-    for (index, case) in goldens.losses.iter().enumerate() {
-        check_loss::<B>(case, &format!("losses[{index}] ({})", case.loss_fn));
-    }
-    for (index, case) in goldens.helpers.iter().enumerate() {
-        check_helper::<B>(case, &format!("helpers[{index}]"));
+    for folder in golden_dirs() {
+        let path = folder.join("losses.json");
+        let goldens: Goldens = read_json(&path);
+        let path = path.display();
+        assert!(!goldens.losses.is_empty() && !goldens.helpers.is_empty(), "{path} holds no cases");
+        for (index, case) in goldens.losses.iter().enumerate() {
+            check_loss::<B>(case, &format!("{path}: losses[{index}] ({})", case.loss_fn));
+        }
+        for (index, case) in goldens.helpers.iter().enumerate() {
+            check_helper::<B>(case, &format!("{path}: helpers[{index}]"));
+        }
     }
 }
 

@@ -196,3 +196,6 @@ fn teacher_path(path: &str, layers: &[usize]) -> String {
         None => path.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

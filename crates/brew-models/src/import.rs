@@ -270,3 +270,6 @@ fn read_values(
     let data = data.convert::<f32>();
     Ok(if spec.transposed { transpose(data) } else { data })
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,8 @@ mod output;
 mod parameters;
 mod pickle;
 mod state;
+#[cfg(test)]
+mod tiny;
 mod torch_archive;
 
 pub use activation::Activation;

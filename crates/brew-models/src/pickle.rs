@@ -405,3 +405,137 @@ fn tensor_of(
     let shape = shape.into_iter().map(|size| usize::try_from(size).map_err(|_| wrong()));
     Ok(StoredTensor { storage: storage.clone(), shape: shape.collect::<Result<_, _>>()? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tiny::{self, Pickle};
+
+    fn error(build: impl FnOnce(&mut Pickle)) -> String {
+        let mut pickle = Pickle::default();
+        build(&mut pickle);
+        read_state_dict(&pickle.0).unwrap_err()
+    }
+
+    #[test]
+    fn a_state_dict_is_read_with_shapes_and_storages() {
+        let weights = tiny::weights();
+        let tensors = read_state_dict(&tiny::torch_entries(&weights)[0].1).unwrap();
+        assert!(tensors.keys().eq(weights.keys()));
+        for (name, tensor) in &tensors {
+            assert_eq!(tensor.shape, weights[name].shape.to_vec(), "{name}");
+            assert_eq!(tensor.storage.kind, "FloatStorage");
+            assert_eq!(tensor.storage.elements as usize, weights[name].num_elements());
+        }
+    }
+
+    #[test]
+    fn a_pickle_cut_at_any_byte_is_an_error() {
+        let bytes = &tiny::torch_entries(&tiny::weights())[0].1;
+        for len in 0..bytes.len() {
+            assert!(read_state_dict(&bytes[..len]).is_err(), "{len} of {} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn flipped_bytes_never_panic() {
+        let bytes = &tiny::torch_entries(&tiny::weights())[0].1;
+        let mut refused = 0;
+        for at in 0..bytes.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut broken = bytes.clone();
+                broken[at] ^= flip;
+                refused += usize::from(read_state_dict(&broken).is_err());
+            }
+        }
+        assert!(refused > bytes.len(), "{refused}");
+    }
+
+    #[test]
+    fn nothing_is_ever_run() {
+        let error = error(|pickle| {
+            pickle.raw(b"\x80\x02cos\nsystem\n(").text("rm -rf /").raw(b"tR.");
+        });
+        assert!(error.contains("os.system"), "{error}");
+        for call in [&b"\x80\x02(ios\nsystem\n."[..], b"\x80\x02cos\nsystem\n)\x81."] {
+            assert!(read_state_dict(call).unwrap_err().contains("instruction"));
+        }
+    }
+
+    #[test]
+    fn views_that_cannot_be_read_as_they_stand_are_errors() {
+        for (offset, shape, strides, part) in [
+            (0, [4, 3], [1, 4], "transposed"),
+            (1, [4, 3], [3, 1], "reaches beyond"),
+            (0, [4, 4], [4, 1], "reaches beyond"),
+        ] {
+            let error = error(|pickle| {
+                pickle.raw(b"}").text("w").tensor(0, 12, offset, &shape, &strides).raw(b"s.");
+            });
+            assert!(error.contains(part), "{error}");
+        }
+        // The stride of an axis of length one does not matter.
+        let mut pickle = Pickle::default();
+        pickle.raw(b"}").text("w").tensor(0, 12, 9, &[1, 3], &[77, 1]).raw(b"s.");
+        assert_eq!(read_state_dict(&pickle.0).unwrap()["w"].shape, [1, 3]);
+    }
+
+    #[test]
+    fn nesting_and_repetition_are_bounded() {
+        let deep = error(|pickle| {
+            pickle.raw(b")").raw(&[0x85; 100_000]).raw(b".");
+        });
+        assert!(deep.contains("nested"), "{deep}");
+        // Thirty doublings stand for a thousand million values.
+        let wide = error(|pickle| {
+            pickle.raw(b")");
+            for _ in 0..30 {
+                pickle.raw(b"q\x00h\x00\x86");
+            }
+            pickle.raw(b".");
+        });
+        assert!(wide.contains("more values"), "{wide}");
+        let itself = error(|pickle| {
+            pickle.raw(b"]q\x00");
+            for _ in 0..1000 {
+                pickle.raw(b"h\x00a");
+            }
+            pickle.raw(b".");
+        });
+        assert!(itself.contains("nested") || itself.contains("more values"), "{itself}");
+    }
+
+    #[test]
+    fn what_is_no_dictionary_of_tensors_is_an_error() {
+        assert!(
+            error(|pickle| {
+                pickle.int(3).raw(b".");
+            })
+            .contains("other than a dictionary")
+        );
+        assert!(
+            error(|pickle| {
+                pickle.raw(b"}.");
+            })
+            .contains("no tensors")
+        );
+        assert!(
+            error(|pickle| {
+                pickle.raw(b"t");
+            })
+            .contains("never opened")
+        );
+        assert!(
+            error(|pickle| {
+                pickle.raw(b"h\x05");
+            })
+            .contains("never there")
+        );
+        assert!(
+            error(|pickle| {
+                pickle.raw(b"X\xff\xff\xff\xff");
+            })
+            .contains("ends in the middle")
+        );
+    }
+}

@@ -268,8 +268,10 @@ fn run_case<B: AutodiffBackend>(case: &Case, tolerance: Tolerance) {
 
     let batches: Vec<Counted<Batch<B>>> = (0..scenario.batches_per_epoch)
         .map(|index| {
-            let rows = index * scenario.batch_size..(index + 1) * scenario.batch_size;
-            Counted { batch: case.batch::<B>("", rows, &device), examples: scenario.batch_size }
+            // The last batch may be smaller.
+            let end = ((index + 1) * scenario.batch_size).min(case.data["input_ids"].shape[0]);
+            let rows = index * scenario.batch_size..end;
+            Counted { examples: rows.len(), batch: case.batch::<B>("", rows, &device) }
         })
         .collect();
     let mut config = scenario.distillation_config.clone();

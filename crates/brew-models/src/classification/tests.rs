@@ -1,0 +1,359 @@
+use burn::module::{AutodiffModule, ModuleVisitor, Param, ParamId};
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{Int, Tensor};
+
+use brew_testkit::{TestAutodiffBackend, TestBackend};
+
+use super::*;
+use crate::{from_state_dict, tiny};
+
+type Model<B> = BertForSequenceClassification<B>;
+
+const IDS: [[i64; 5]; 2] = [[2, 5, 7, 3, 4], [2, 9, 3, 0, 0]];
+const MASK: [[f32; 5]; 2] = [[1.0; 5], [1.0, 1.0, 1.0, 0.0, 0.0]];
+const SEGMENTS: [[i64; 5]; 2] = [[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]];
+
+fn input<B: Backend>() -> EncoderInput<B> {
+    let device = B::Device::default();
+    EncoderInput {
+        input_ids: Tensor::from_ints(IDS, &device),
+        attention_mask: Tensor::from_floats(MASK, &device),
+        token_type_ids: Tensor::from_ints(SEGMENTS, &device),
+    }
+}
+
+fn logits<B: Backend>(model: &Model<B>, mode: Mode) -> Vec<f32> {
+    model.forward(input(), OutputRequest::default(), mode).logits.into_data().iter().collect()
+}
+
+fn train(seed: u64) -> Mode {
+    Mode::Train { dropout: Key::new(seed) }
+}
+
+fn model_of<B: Backend>(weights: tiny::Weights) -> Model<B> {
+    from_state_dict(&tiny::config(), weights.into_iter().collect(), &Default::default()).unwrap()
+}
+
+/// A model all of whose parameters matter.
+fn full<B: Backend>() -> Model<B> {
+    model_of(tiny::weights())
+}
+
+#[test]
+fn only_what_is_asked_for_is_kept() {
+    let model = full::<TestBackend>();
+    for (hidden_states, attentions) in [(false, false), (true, false), (false, true), (true, true)] {
+        let output = model.forward(input(), OutputRequest { hidden_states, attentions }, Mode::Eval);
+        assert_eq!(output.logits.dims(), [2, 3]);
+        assert_eq!(output.hidden_states.len(), if hidden_states { 4 } else { 0 });
+        assert_eq!(output.attentions.len(), if attentions { 3 } else { 0 });
+        assert!(output.hidden_states.iter().all(|h| h.dims() == [2, 5, 8]));
+        assert!(output.attentions.iter().all(|a| a.dims() == [2, 2, 5, 5]));
+    }
+}
+
+#[test]
+fn attention_is_a_distribution_over_real_tokens() {
+    let output = full::<TestBackend>().forward(input(), OutputRequest::ALL, Mode::Eval);
+    for attention in output.attentions {
+        let values: Vec<f32> = attention.into_data().to_vec().unwrap();
+        for (row, values) in values.chunks(5).enumerate() {
+            assert!((values.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{values:?}");
+            // Rows 10 and up belong to the second text, whose last two positions are padding.
+            assert!(row < 10 || values[3..] == [0.0, 0.0], "{values:?}");
+        }
+    }
+}
+
+#[test]
+fn padding_changes_nothing() {
+    let model = full::<TestBackend>();
+    let device = Default::default();
+    let short = EncoderInput {
+        input_ids: Tensor::from_ints([[2, 9, 3]], &device),
+        attention_mask: Tensor::ones([1, 3], &device),
+        token_type_ids: Tensor::zeros([1, 3], &device),
+    };
+    let alone: Vec<f32> =
+        model.forward(short, OutputRequest::default(), Mode::Eval).logits.into_data().to_vec().unwrap();
+    brew_testkit::assert_close(&logits(&model, Mode::Eval)[3..], &alone, 1e-5, 1e-6, "logits");
+}
+
+#[test]
+fn a_text_of_padding_alone_gives_numbers() {
+    let device = Default::default();
+    let empty = EncoderInput {
+        input_ids: Tensor::<TestBackend, 2, Int>::zeros([1, 4], &device),
+        attention_mask: Tensor::zeros([1, 4], &device),
+        token_type_ids: Tensor::zeros([1, 4], &device),
+    };
+    let output = full().forward(empty, OutputRequest::ALL, Mode::Eval);
+    assert!(output.logits.into_data().iter::<f32>().all(f32::is_finite));
+}
+
+#[test]
+fn evaluation_repeats_and_training_follows_its_key() {
+    let model = full::<TestBackend>();
+    assert_eq!(logits(&model, Mode::Eval), logits(&model, Mode::Eval));
+    assert_eq!(logits(&model, train(1)), logits(&model, train(1)));
+    assert_ne!(logits(&model, train(1)), logits(&model, train(2)));
+    assert_ne!(logits(&model, train(1)), logits(&model, Mode::Eval));
+}
+
+#[test]
+fn rate_zero_is_no_dropout() {
+    let weights: HashMap<_, _> = tiny::weights().into_iter().collect();
+    let config = BertConfig { hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, ..tiny::config() };
+    let model = from_state_dict::<TestBackend>(&config, weights, &Default::default()).unwrap();
+    assert_eq!(logits(&model, train(1)), logits(&model, Mode::Eval));
+}
+
+#[test]
+fn every_kind_of_site_drops() {
+    let weights: HashMap<_, _> = tiny::weights().into_iter().collect();
+    let none = BertConfig {
+        hidden_dropout_prob: 0.0,
+        attention_probs_dropout_prob: 0.0,
+        classifier_dropout: Some(0.0),
+        ..tiny::config()
+    };
+    let forward = |config: &BertConfig| {
+        let model = from_state_dict::<TestBackend>(config, weights.clone(), &Default::default()).unwrap();
+        model.forward(input(), OutputRequest::ALL, train(3))
+    };
+    let reference = forward(&none);
+
+    let attention = forward(&BertConfig { attention_probs_dropout_prob: 0.5, ..none.clone() });
+    assert_eq!(attention.hidden_states[0].to_data(), reference.hidden_states[0].to_data());
+    let mask = Key::new(3).index(1).dropout_mask(100, 0.5);
+    let expected = reference.attentions[0].clone()
+        * Tensor::from_data(TensorData::new(mask, [2, 2, 5, 5]), &Default::default());
+    assert_eq!(attention.attentions[0].to_data(), expected.into_data(), "what is given is what was used");
+
+    let classifier = forward(&BertConfig { classifier_dropout: Some(0.5), ..none.clone() });
+    assert_eq!(classifier.hidden_states[3].to_data(), reference.hidden_states[3].to_data());
+    assert_ne!(classifier.logits.to_data(), reference.logits.to_data());
+
+    let hidden = forward(&BertConfig { hidden_dropout_prob: 0.5, ..none });
+    let mask = Key::new(3).index(0).dropout_mask(80, 0.5);
+    let expected = reference.hidden_states[0].clone()
+        * Tensor::from_data(TensorData::new(mask, [2, 5, 8]), &Default::default());
+    assert_eq!(hidden.hidden_states[0].to_data(), expected.into_data(), "embeddings are the first site");
+}
+
+/// The gradients by path.
+struct Gradients<'a, B: AutodiffBackend> {
+    gradients: &'a B::Gradients,
+    path: Vec<String>,
+    found: HashMap<String, Vec<f32>>,
+}
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for Gradients<'_, B> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        let path = self.path.join(".");
+        let gradient = param.val().grad(self.gradients).unwrap_or_else(|| panic!("no gradient at {path}"));
+        self.found.insert(path, gradient.into_data().iter().collect());
+    }
+}
+
+/// A scalar that every logit, hidden state and attention probability takes part in.
+fn loss<B: Backend>(model: &Model<B>, mode: Mode) -> Tensor<B, 1> {
+    let device = B::Device::default();
+    let weigh = |len: usize, shape: Vec<usize>, name: &str| {
+        TensorData::new(Key::new(11).purpose(name).normal(len, 1.0), shape)
+    };
+    let output = model.forward(input(), OutputRequest::ALL, mode);
+    let mut sum = (output.logits * Tensor::from_data(weigh(6, vec![2, 3], "logits"), &device)).sum();
+    for hidden in output.hidden_states {
+        sum = sum + (hidden * Tensor::from_data(weigh(80, vec![2, 5, 8], "hidden"), &device)).mean();
+    }
+    for attention in output.attentions {
+        let weights = Tensor::from_data(weigh(100, vec![2, 2, 5, 5], "attention"), &device);
+        sum = sum + (attention * weights).mean();
+    }
+    sum
+}
+
+fn gradients(mode: Mode) -> HashMap<String, Vec<f32>> {
+    let model = full::<TestAutodiffBackend>();
+    let gradients = loss(&model, mode).backward();
+    let mut visitor = Gradients { gradients: &gradients, path: Vec::new(), found: HashMap::new() };
+    model.visit(&mut visitor);
+    visitor.found
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    for mode in [Mode::Eval, train(5)] {
+        let gradients = gradients(mode);
+        for spec in parameter_specs(&tiny::config()) {
+            let len = spec.shape.iter().product();
+            let mut direction = Key::new(12).purpose(&spec.path).normal(len, 1.0);
+            if spec.path.contains("word_embeddings") {
+                // The gradient of the padding row is none by design.
+                direction[..8].fill(0.0);
+            }
+            let norm = direction.iter().map(|x| x * x).sum::<f32>().sqrt();
+            direction.iter_mut().for_each(|x| *x /= norm);
+            let exact: f32 = direction.iter().zip(&gradients[&spec.path]).map(|(d, g)| d * g).sum();
+
+            let step = 1e-2_f32;
+            let at = |sign: f32| -> f64 {
+                let mut weights = tiny::weights();
+                let shape = spec.shape.clone();
+                let moved =
+                    TensorData::new(direction.iter().map(|d| d * sign * step).collect::<Vec<_>>(), shape);
+                let moved = if spec.transposed { crate::state::transpose(moved) } else { moved };
+                let data = weights.get_mut(&spec.name).unwrap();
+                let sum: Vec<f32> = data.iter::<f32>().zip(moved.iter::<f32>()).map(|(a, b)| a + b).collect();
+                *data = TensorData::new(sum, data.shape.clone());
+                f64::from(loss(&model_of::<TestBackend>(weights), mode).into_scalar())
+            };
+            let numeric = ((at(1.0) - at(-1.0)) / (2.0 * f64::from(step))) as f32;
+            let allowed = 2e-3 + 2e-2 * exact.abs();
+            assert!((exact - numeric).abs() < allowed, "{} {mode:?}: {exact}, not {numeric}", spec.path);
+        }
+    }
+}
+
+#[test]
+fn the_padding_row_gets_no_gradient_and_the_others_do() {
+    let words = &gradients(Mode::Eval)["encoder.embeddings.word_embeddings.weight"];
+    assert!(words[..8].iter().all(|&g| g == 0.0), "{:?}", &words[..8]);
+    for used in [2, 3, 4, 5, 7, 9] {
+        assert!(words[used * 8..used * 8 + 8].iter().any(|&g| g != 0.0), "token {used} gets no gradient");
+    }
+
+    let config = BertConfig { pad_token_id: None, ..tiny::config() };
+    let weights = tiny::weights().into_iter().collect();
+    let model = from_state_dict::<TestAutodiffBackend>(&config, weights, &Default::default()).unwrap();
+    let gradients = loss(&model, Mode::Eval).backward();
+    let words = model.encoder.embeddings.word_embeddings.weight.val().grad(&gradients).unwrap();
+    let row: Vec<f32> = words.into_data().iter().take(8).collect();
+    assert!(row.iter().any(|&g| g != 0.0), "without a padding id the row is one like any other");
+}
+
+#[test]
+fn the_model_on_the_inner_backend_is_the_same() {
+    let model = full::<TestAutodiffBackend>();
+    assert_eq!(logits(&model, Mode::Eval), logits(&model.valid(), Mode::Eval));
+}
+
+#[test]
+fn a_key_gives_one_model() {
+    let config = tiny::config();
+    let state = |seed| {
+        let model = Model::<TestBackend>::new(&config, Key::new(seed), &Default::default());
+        model.state_dict(&config).unwrap()
+    };
+    assert_eq!(state(1), state(1));
+    assert_ne!(state(1), state(2));
+}
+
+#[test]
+fn a_config_without_sense_is_an_error() {
+    let config = BertConfig { num_attention_heads: 3, ..tiny::config() };
+    let error = Model::<TestBackend>::try_new(&config, Key::new(1), &Default::default()).unwrap_err();
+    assert!(error.to_string().contains("divisible"), "{error}");
+}
+
+struct Ids(Vec<ParamId>);
+
+impl<B: Backend> ModuleVisitor<B> for Ids {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        self.0.push(param.id);
+    }
+}
+
+fn ids<B: Backend>(model: &Model<B>) -> Vec<ParamId> {
+    let mut ids = Ids(Vec::new());
+    model.visit(&mut ids);
+    ids.0
+}
+
+#[test]
+fn a_student_has_the_layers_it_was_given() {
+    let (teacher, config) = (full::<TestBackend>(), tiny::config());
+    let of_teacher = tiny::weights();
+    let (student, small) = Model::<TestAutodiffBackend>::from_layers(
+        &teacher,
+        &config,
+        &[0, 2],
+        StudentHead::Copy,
+        &Default::default(),
+    )
+    .unwrap();
+    let of_student = student.state_dict(&small).unwrap();
+    assert_eq!(small, config.student_config(2));
+    for (name, data) in &of_student {
+        let source = name.replace("layer.1.", "layer.2.");
+        assert_eq!(data, &of_teacher[&source], "{name}");
+    }
+    assert!(ids(&student).iter().all(|id| !ids(&teacher).contains(id)), "a parameter is shared");
+    let gradients = loss_of_logits(&student).backward();
+    assert!(student.encoder.layers[1].attention.query.weight.val().grad(&gradients).is_some());
+}
+
+fn loss_of_logits<B: Backend>(model: &Model<B>) -> Tensor<B, 1> {
+    model.forward(input(), OutputRequest::default(), Mode::Eval).logits.powi_scalar(2).sum()
+}
+
+#[test]
+fn a_student_of_all_layers_computes_what_the_teacher_does() {
+    let teacher = full::<TestBackend>();
+    let (student, _) = Model::<TestBackend>::from_layers(
+        &teacher,
+        &tiny::config(),
+        &[0, 1, 2],
+        StudentHead::Copy,
+        &Default::default(),
+    )
+    .unwrap();
+    assert_eq!(logits(&student, Mode::Eval), logits(&teacher, Mode::Eval));
+}
+
+#[test]
+fn a_student_may_have_a_head_of_its_own() {
+    let labels = vec!["a".to_owned(), "b".to_owned()];
+    let head = StudentHead::New { labels: labels.clone(), key: Key::new(4) };
+    let (student, small) = Model::<TestBackend>::from_layers(
+        &full::<TestBackend>(),
+        &tiny::config(),
+        &[1],
+        head,
+        &Default::default(),
+    )
+    .unwrap();
+    assert_eq!(small.labels, labels);
+    let state = student.state_dict(&small).unwrap();
+    let fresh = Model::<TestBackend>::new(&small, Key::new(4), &Default::default());
+    assert_eq!(state["classifier.weight"], fresh.state_dict(&small).unwrap()["classifier.weight"]);
+    assert_eq!(state["bert.pooler.dense.weight"], tiny::weights()["bert.pooler.dense.weight"]);
+}
+
+#[test]
+fn layers_the_teacher_does_not_have_are_an_error() {
+    let student = |layers: &[usize], config: &BertConfig| {
+        Model::<TestBackend>::from_layers(
+            &full::<TestBackend>(),
+            config,
+            layers,
+            StudentHead::Copy,
+            &Default::default(),
+        )
+        .map(|_| ())
+    };
+    let error = student(&[0, 3], &tiny::config()).unwrap_err();
+    assert!(matches!(error, ModelError::NoSuchLayer { layer: 3, available: 3 }), "{error}");
+    assert!(student(&[], &tiny::config()).unwrap_err().to_string().contains("num_hidden_layers is 0"));
+    let other = BertConfig { hidden_size: 16, ..tiny::config() };
+    assert!(student(&[0], &other).unwrap_err().to_string().contains("not that of the model"));
+}
