@@ -139,10 +139,10 @@ def main():
         "tokenizers": tokenizers.__version__,
         "vocabulary": vocabulary,
         "settings": SETTINGS,
-        "cases": "@",
+        "cases": "@cases@",
     }
     rows = ",\n".join("    " + json.dumps(case, ensure_ascii=True) for case in cases)
-    text = json.dumps(golden, indent=2, ensure_ascii=True).replace('"@"', f"[\n{rows}\n  ]")
+    text = json.dumps(golden, indent=2, ensure_ascii=True).replace('"@cases@"', f"[\n{rows}\n  ]")
     GOLDEN.parent.mkdir(parents=True, exist_ok=True)
     GOLDEN.write_text(text + "\n", encoding="utf-8")
     print(f"{len(cases)} cases in {GOLDEN}")

@@ -118,7 +118,7 @@ where
                     .on_step(position.step, plan.total_steps)
                     .map_err(|source| DistillError::Callback { step: position.step, source })?;
             }
-            if position.step % config.log_every == 0 || finished || interrupted {
+            if position.step.is_multiple_of(config.log_every) || finished || interrupted {
                 let report = window.report(&plan, position, config.optimizer.lr * factor, norm)?;
                 for callback in &mut hooks.callbacks {
                     callback

@@ -37,11 +37,11 @@ fn every_case<B: Backend>() {
             let config: Value = brew_testkit::read_json(folder.join("config.json"));
             let architecture = config["architectures"][0].as_str().unwrap_or_default();
             if NOT_BUILT.contains(&architecture) {
-                println!("{}: {architecture} is not built yet", folder.display());
+                eprintln!("{}: {architecture} is not built yet", folder.display());
                 continue;
             }
             check::<B>(&folder);
-            println!("reproduced {}", folder.display());
+            eprintln!("reproduced {}", folder.display());
             ran += 1;
         }
     }

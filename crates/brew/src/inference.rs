@@ -151,9 +151,12 @@ fn cpu() -> Result<BackendKind, RunError> {
     BackendKind::first().ok_or(RunError::NoBackend)
 }
 
+/// Features and a batch size to one row of logits a feature.
+type Logits = dyn Fn(&[Feature], usize) -> Result<Vec<Vec<f32>>, DataError>;
+
 /// A model with its tokenizer and labels, ready to be run.
 struct Classifier {
-    run: Box<dyn Fn(&[Feature], usize) -> Result<Vec<Vec<f32>>, DataError>>,
+    run: Box<Logits>,
     tokenizer: TextTokenizer,
     labels: LabelSet,
 }

@@ -122,7 +122,7 @@ fn every_case(run: impl Fn(&Case)) {
         for folder in folders {
             if let Some(case) = read_case(&folder) {
                 run(&case);
-                println!("reproduced {}", folder.display());
+                eprintln!("reproduced {}", folder.display());
                 ran += 1;
             }
         }
@@ -135,7 +135,7 @@ fn read_case(folder: &Path) -> Option<Case> {
     let json: Value = serde_json::from_str(&text).unwrap();
     for (field, value) in NOT_BUILT {
         if json[field] == *value {
-            println!("{}: {field} {value} is not built yet", folder.display());
+            eprintln!("{}: {field} {value} is not built yet", folder.display());
             return None;
         }
     }
@@ -144,7 +144,7 @@ fn read_case(folder: &Path) -> Option<Case> {
     assert!(!scenario.shuffle, "{}: shuffled", folder.display());
     assert_eq!(scenario.task, "sequence_classification", "{}", folder.display());
     assert_eq!(scenario.optimizer.name, "adamw", "{}", folder.display());
-    let data = brew_testkit::read_safetensors(&folder.join("data.safetensors"));
+    let data = brew_testkit::read_safetensors(folder.join("data.safetensors"));
     Some(Case { folder: folder.to_path_buf(), scenario, data })
 }
 

@@ -63,12 +63,15 @@ pub(super) fn classification(report: &ClassificationReport) -> String {
     out
 }
 
+/// A name, its accuracy on a seed, and parameters and speed where it is a model.
+type Row = (&'static str, fn(&SeedOutcome) -> f64, Option<(usize, f64)>);
+
 /// The quickstart's table.
 pub(super) fn quickstart(outcome: &QuickstartOutcome) -> String {
     let mut out = String::new();
     let seeds: Vec<String> = outcome.seeds.iter().map(|one| format!("seed {}", one.seed)).collect();
     let _ = writeln!(out, "\ntest accuracy (%)       {}      mean   parameters  sentences/s", cells(&seeds));
-    let rows: [(&str, fn(&SeedOutcome) -> f64, Option<(usize, f64)>); 5] = [
+    let rows: [Row; 5] = [
         ("majority class", |one| one.majority, None),
         ("bag of words", |one| one.bag_of_words, None),
         ("teacher", |one| one.teacher, Some((outcome.teacher_parameters, outcome.teacher_speed))),
