@@ -174,8 +174,8 @@ impl<B: Backend> BertForSequenceClassification<B> {
     /// - `attentions`: `[batch, heads, length, length]`, one a layer
     ///
     /// # Panics
-    /// If the length is above the model's `max_position_embeddings`, or the three inputs differ in
-    /// shape.
+    /// If the length is above the model's `max_position_embeddings`, the three inputs differ in shape,
+    /// or (on most backends) an id is beyond its embedding.
     pub fn forward(&self, input: EncoderInput<B>, request: OutputRequest, mode: Mode) -> ModelOutput<B> {
         let [batch, length] = input.input_ids.dims();
         let mut dropout = Dropout::new(mode);

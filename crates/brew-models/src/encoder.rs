@@ -43,8 +43,8 @@ impl<B: Backend> BertEncoder<B> {
     /// - `attentions`: `[batch, heads, length, length]`, one a layer
     ///
     /// # Panics
-    /// If the length is above the model's `max_position_embeddings`, or the three inputs differ in
-    /// shape.
+    /// If the length is above the model's `max_position_embeddings`, the three inputs differ in shape,
+    /// or (on most backends) an id is beyond its embedding.
     pub fn forward(&self, input: EncoderInput<B>, request: OutputRequest, mode: Mode) -> EncoderOutput<B> {
         self.forward_with(input, request, &mut Dropout::new(mode))
     }

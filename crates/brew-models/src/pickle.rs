@@ -48,7 +48,7 @@ pub(crate) fn read_state_dict(bytes: &[u8]) -> Result<BTreeMap<String, StoredTen
     };
     let entries = dict.entries.take();
     if entries.is_empty() {
-        return Err("it holds no tensors by name".to_owned());
+        return Err("it holds no tensors by name at its top, as a state dict does".to_owned());
     }
     Ok(entries)
 }
