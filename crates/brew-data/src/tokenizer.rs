@@ -199,7 +199,9 @@ impl TextTokenizer {
     /// # Errors
     /// A `max_length` that leaves less than one token for each text; a text that the tokenizer refuses.
     pub fn encode(&self, example: &Example, max_length: usize) -> Result<Feature, DataError> {
-        let is_pair = example.text_pair.is_some();
+        // As transformers: an empty second text is none.
+        let text_pair = example.text_pair.as_deref().filter(|text| !text.is_empty());
+        let is_pair = text_pair.is_some();
         let special =
             self.tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(is_pair));
         let least = special + 1 + usize::from(is_pair);
@@ -210,8 +212,8 @@ impl TextTokenizer {
             |error: tokenizers::Error| DataError::Tokenize { id: example.id, message: error.to_string() };
 
         let first = self.tokenizer.encode_fast(example.text.as_str(), false).map_err(failed)?;
-        let second = match &example.text_pair {
-            Some(text) => Some(self.tokenizer.encode_fast(text.as_str(), false).map_err(failed)?),
+        let second = match text_pair {
+            Some(text) => Some(self.tokenizer.encode_fast(text, false).map_err(failed)?),
             None => None,
         };
         let limit = TruncationParams {
