@@ -77,3 +77,44 @@ impl<B: Backend> BertLayer<B> {
         (self.feed_forward.forward(x, dropout), attention)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Mode, tiny};
+    use brew_random::Key;
+    use brew_testkit::TestBackend;
+    use burn::tensor::TensorData;
+
+    /// Both sub-layers drop their output before the residual, at sites 1 and 2 after the
+    /// probabilities' site 0.
+    #[test]
+    fn the_output_of_each_sublayer_is_dropped_before_the_residual() {
+        let device = Default::default();
+        let tensor = |name: &str, shape: [usize; 2]| {
+            let values = Key::new(2).purpose(name).normal(shape[0] * shape[1], 1.0);
+            Tensor::<TestBackend, 2>::from_data(TensorData::new(values, shape), &device)
+        };
+        let mask = |site: u64| {
+            let values = Key::new(3).index(site).dropout_mask(32, 0.1);
+            assert!(values.contains(&0.0), "site {site} drops nothing");
+            Tensor::<TestBackend, 2>::from_data(TensorData::new(values, [4, 8]), &device)
+        };
+        let layer = &tiny::model().encoder.layers[0];
+        let x = tensor("x", [4, 8]);
+
+        let mut dropout = Dropout::new(Mode::Train { dropout: Key::new(3) });
+        let (attended, probabilities) =
+            layer.attention.forward(x.clone(), Tensor::zeros([1, 1, 1, 4], &device), true, &mut dropout);
+        let by_head = layer.attention.value.forward(x.clone()).reshape([1, 4, 2, 4]).swap_dims(1, 2);
+        let context = probabilities.unwrap().matmul(by_head).swap_dims(1, 2).reshape([4, 8]);
+        let expected = layer.attention.output.forward(context) * mask(1) + x;
+        let expected = layer.attention.layer_norm.forward(expected);
+        assert_eq!(attended.to_data(), expected.into_data());
+
+        let block = &layer.feed_forward;
+        let wide = Activation::Gelu.forward(block.intermediate.forward(attended.clone()));
+        let expected = block.layer_norm.forward(block.output.forward(wide) * mask(2) + attended.clone());
+        assert_eq!(block.forward(attended, &mut dropout).into_data(), expected.into_data());
+    }
+}
