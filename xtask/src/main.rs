@@ -4,6 +4,7 @@
 //! crate builds in seconds.
 #![allow(clippy::print_stdout, reason = "a terminal program")]
 
+mod experiment;
 mod tidy;
 
 use std::path::Path;
@@ -24,12 +25,15 @@ enum Command {
     /// Check what the compiler does not: arrows between crates, backends in one place, one optimizer step,
     /// no stubs, readable files
     Tidy,
+    /// Run the run files of an experiment over several seeds and write one table
+    Experiment(experiment::Arguments),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let root = workspace_root()?;
     match Arguments::parse().command {
         Command::Tidy => tidy::run(root),
+        Command::Experiment(arguments) => experiment::run(root, &arguments),
     }
 }
 

@@ -61,6 +61,39 @@ pub struct IntermediateMatch {
 }
 
 impl IntermediateMatch {
+    /// A match of hidden states of one layer each, with weight 1 and no projection; layer 0 is the
+    /// embeddings.
+    ///
+    /// ```
+    /// use brew_config::IntermediateMatch;
+    ///
+    /// let one = IntermediateMatch::hidden(6, 3, "hidden_mse").with_projection(312, 768);
+    /// assert_eq!(one.name(), "hidden_hidden_mse_3_6");
+    /// assert!(one.validate(&[]).is_empty());
+    /// ```
+    pub fn hidden(layer_t: usize, layer_s: usize, loss: impl Into<String>) -> Self {
+        Self {
+            layer_t: LayerIndex::One(layer_t),
+            layer_s: LayerIndex::One(layer_s),
+            feature: MatchFeature::Hidden,
+            loss: loss.into(),
+            weight: 1.0,
+            proj: None,
+        }
+    }
+
+    /// The same with a linear projection from the student's width to the teacher's.
+    #[must_use]
+    pub fn with_projection(mut self, in_features: usize, out_features: usize) -> Self {
+        self.proj = Some(ProjectionConfig {
+            name: ProjectionName::Linear,
+            in_features,
+            out_features,
+            group: ProjectionGroup::default(),
+        });
+        self
+    }
+
     /// TextBrewer's name of this match in logs: feature, loss, student's layer, teacher's layer.
     ///
     /// ```

@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use brew_config::{
-    DistillationConfig, IntermediateMatch, LayerIndex, MatchFeature, OptimizerConfig, ProjectionConfig,
-    ProjectionGroup, ProjectionName, ScheduleConfig, ScheduleName, TrainingConfig,
+    DistillationConfig, IntermediateMatch, OptimizerConfig, ScheduleConfig, ScheduleName, TrainingConfig,
 };
 use brew_data::bag_of_words::{BagOfWords, BagOfWordsConfig};
 use brew_data::grammar::{Corpus, GrammarConfig};
@@ -240,19 +239,8 @@ impl<B: AutodiffBackend> Task<B> {
         teacher: Classifier<B::InnerBackend>,
         observer: &mut dyn Observer,
     ) -> Result<Classifier<B::InnerBackend>, RunError> {
-        let hidden = IntermediateMatch {
-            layer_t: LayerIndex::One(TEACHER.layers),
-            layer_s: LayerIndex::One(STUDENT.layers),
-            feature: MatchFeature::Hidden,
-            loss: "hidden_mse".into(),
-            weight: 1.0,
-            proj: Some(ProjectionConfig {
-                name: ProjectionName::Linear,
-                in_features: STUDENT.width,
-                out_features: TEACHER.width,
-                group: ProjectionGroup::default(),
-            }),
-        };
+        let hidden = IntermediateMatch::hidden(TEACHER.layers, STUDENT.layers, "hidden_mse")
+            .with_projection(STUDENT.width, TEACHER.width);
         let distillation = DistillationConfig {
             temperature: 2.0,
             intermediate_matches: vec![hidden],

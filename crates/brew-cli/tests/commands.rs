@@ -1,0 +1,131 @@
+//! The commands in the order a user meets them, on a tiny task.
+
+mod workshop;
+
+use std::fs;
+use std::io::Read;
+use std::process::Stdio;
+
+use serde_json::Value;
+use workshop::{Workshop, texts};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn a_run_can_be_trained_distilled_evaluated_predicted_counted_and_exported() {
+    let shop = Workshop::new();
+    let trained = shop.succeed(&["train", "run.toml", "--set", "training.num_epochs=12"]);
+    assert!(trained.stdout.contains("accuracy") && trained.stdout.contains("dev"), "{}", trained.stdout);
+    let result = json(&fs::read_to_string(shop.path("out/result.json")).unwrap());
+    let accuracy = result["dev"]["accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.9, "a task of six adjectives, yet {accuracy}");
+
+    shop.succeed(&[
+        "distill",
+        "run.toml",
+        "--set",
+        "teacher.from=out",
+        "--set",
+        "training.output_dir=student",
+        "--set",
+        r#"distillation.intermediate_matches=[{layer_T=2,layer_S=2,feature="hidden",loss="hidden_mse"}]"#,
+    ]);
+    let log = fs::read_to_string(shop.path("student/log.jsonl")).unwrap();
+    let events: Vec<Value> = log.lines().map(json).collect();
+    assert_eq!(events.first().unwrap()["event"], "begin");
+    assert_eq!(events.last().unwrap()["event"], "end");
+    let report = events.iter().find(|event| event["event"] == "report").unwrap();
+    let terms = report["terms"].to_string();
+    assert!(terms.contains("kd_loss") && terms.contains("hidden_mse"), "{terms}");
+
+    let evaluated = json(&shop.succeed(&["evaluate", "out", "--data", "dev.tsv", "--json"]).stdout);
+    assert_eq!(evaluated["accuracy"].as_f64().unwrap(), accuracy);
+
+    shop.succeed(&["predict", "out", "--data", "dev.tsv", "--output", "predictions.jsonl"]);
+    let predictions = fs::read_to_string(shop.path("predictions.jsonl")).unwrap();
+    let gold = texts(12);
+    let right = predictions
+        .lines()
+        .zip(gold.lines())
+        .filter(|(line, gold)| json(line)["label"].as_str() == gold.split('\t').nth(1))
+        .count();
+    assert_eq!(predictions.lines().count(), 12);
+    assert!((right as f64 / 12.0 - accuracy).abs() < 1e-9, "{right} of 12 agree, not {accuracy}");
+
+    let params = json(&shop.succeed(&["params", "out", "--json"]).stdout);
+    assert_eq!(params["total"], result["parameters"]);
+
+    shop.succeed(&["export", "out", "exported"]);
+    let exported = json(&shop.succeed(&["evaluate", "exported", "--data", "dev.tsv", "--json"]).stdout);
+    assert_eq!(exported, evaluated);
+    shop.succeed(&["export", "out", "best", "--checkpoint", "best"]);
+    assert!(shop.path("best/model.safetensors").exists());
+}
+
+#[test]
+fn training_on_both_cpu_backends_ends_alike() {
+    let shop = Workshop::new();
+    let loss = |backend: &str| {
+        let folder = format!("training.output_dir={backend}");
+        shop.succeed(&["train", "run.toml", "--backend", backend, "--set", &folder]);
+        let log = fs::read_to_string(shop.path(backend).join("log.jsonl")).unwrap();
+        let last = log.lines().map(json).filter(|event| event["event"] == "report").last().unwrap();
+        last["loss"].as_f64().unwrap()
+    };
+    let (flex, ndarray) = (loss("flex"), loss("ndarray"));
+    assert!((flex - ndarray).abs() < 1e-3, "{flex} and {ndarray}");
+}
+
+#[test]
+fn fields_of_textbrewer_without_effect_are_mentioned() {
+    let shop = Workshop::new();
+    let outcome = shop.succeed(&["train", "run.toml", "--set", "training.fp16=true"]);
+    assert!(outcome.stderr.contains("fp16"), "{}", outcome.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_after_the_step_and_leaves_a_checkpoint_to_go_on_from() {
+    let shop = Workshop::new();
+    // Many short epochs: far more than can be done before the signal comes.
+    let arguments =
+        ["train", "run.toml", "--set", "training.num_epochs=100000", "--set", "training.log_every=1"];
+    let mut child = shop.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let log = shop.path("out/log.jsonl");
+    while !fs::read_to_string(&log).is_ok_and(|text| text.contains("\"report\"")) {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let signalled = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(signalled.unwrap().success());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    assert!(said.contains("--resume"), "{said}");
+    assert!(!shop.path("out/result.json").exists());
+
+    let index = json(&fs::read_to_string(shop.path("out/checkpoints/index.json")).unwrap());
+    let last = index["last"].as_str().unwrap();
+    let model = format!("out/checkpoints/{last}");
+    shop.succeed(&["evaluate", &model, "--data", "dev.tsv"]);
+
+    // Continued to the step it stands at or a little further, it ends in order.
+    let steps: usize = last.trim_start_matches("step-").parse().unwrap();
+    let epochs = format!("training.num_epochs={}", steps.div_ceil(5) + 1);
+    shop.succeed(&["train", "run.toml", "--resume", "--set", &epochs]);
+    let result = json(&fs::read_to_string(shop.path("out/result.json")).unwrap());
+    assert_eq!(result["steps"].as_u64().unwrap() as usize, (steps.div_ceil(5) + 1) * 5);
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let shop = Workshop::new();
+    for command in ["train", "distill", "evaluate", "predict", "params", "export", "quickstart"] {
+        let help = shop.succeed(&[command, "--help"]).stdout;
+        assert!(help.contains("Usage: textbrew"), "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    }
+    assert!(shop.succeed(&["--help"]).stdout.contains("quickstart"));
+}

@@ -1,0 +1,274 @@
+//! `cargo xtask experiment <name>`: the run files of `configs/<name>` over several seeds, as one table.
+//!
+//! Every finished arm leaves its `result.json`, by which it is skipped when the experiment is started
+//! again; an arm that was cut off goes on from its last checkpoint.
+
+mod report;
+mod statistics;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use serde::Deserialize;
+
+use report::{ArmResult, Report};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Folder under `configs/` with an experiment.toml, such as `sst2`
+    name: String,
+
+    /// The pretrained checkpoint the arms start from
+    #[arg(long, value_name = "FOLDER", env = "BREW_MODEL")]
+    model: Option<PathBuf>,
+
+    /// The folder with train.tsv, dev.tsv and test.tsv
+    #[arg(long, value_name = "FOLDER", env = "BREW_DATA")]
+    data: Option<PathBuf>,
+
+    /// How many seeds, counted from 0
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    seeds: u64,
+
+    /// Where the runs and the report go [default: runs/NAME]
+    #[arg(long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+
+    /// A `textbrew` program to use instead of building this workspace's
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+}
+
+/// `experiment.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Experiment {
+    title: String,
+    /// What `--model` is and where to get it.
+    model: String,
+    /// What `--data` is and where to get it.
+    data: String,
+    arms: Vec<Arm>,
+    peer: Option<Peer>,
+}
+
+/// One run file: `<name>.toml` beside the experiment's.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Arm {
+    name: String,
+    /// `train` or `distill`.
+    command: String,
+    /// The arm whose model teaches.
+    teacher: Option<String>,
+}
+
+/// Another program's figures for the same arms.
+#[derive(Debug, Deserialize)]
+struct Peer {
+    name: String,
+    #[serde(flatten)]
+    arms: BTreeMap<String, PeerScores>,
+}
+
+/// Accuracies in per cent, one a seed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PeerScores {
+    dev: Vec<f64>,
+    test: Vec<f64>,
+}
+
+pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let folder = root.join("configs").join(&arguments.name);
+    let experiment = read(root, &folder)?;
+    let model = given(arguments.model.as_deref(), "--model", "BREW_MODEL", &experiment.model)?;
+    let data = given(arguments.data.as_deref(), "--data", "BREW_DATA", &experiment.data)?;
+    ensure!(arguments.seeds > 0, "--seeds 0: give at least one");
+    let output = match &arguments.output {
+        Some(output) => output.clone(),
+        None => root.join("runs").join(&arguments.name),
+    };
+    let program = match &arguments.program {
+        Some(program) => program.clone(),
+        None => build(root)?,
+    };
+
+    let runs = Runs { folder: &folder, output: &output, program: &program, model: &model, data: &data };
+    let mut results = Vec::new();
+    for seed in 0..arguments.seeds {
+        for arm in &experiment.arms {
+            results.push(runs.arm(arm, seed)?);
+            // After every arm, so that an experiment that is cut off leaves what it has.
+            Report::new(&experiment, &results).write(&output)?;
+        }
+    }
+    print!("\n{}", Report::new(&experiment, &results).markdown());
+    println!("\nreport: {}", output.join("report.md").display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(root: &Path, folder: &Path) -> anyhow::Result<Experiment> {
+    let path = folder.join("experiment.toml");
+    let text = fs::read_to_string(&path)
+        .with_context(|| format!("{} cannot be read; there are: {}", path.display(), names(root)))?;
+    let experiment: Experiment = toml::from_str(&text).with_context(|| path.display().to_string())?;
+    for (index, arm) in experiment.arms.iter().enumerate() {
+        ensure!(
+            ["train", "distill"].contains(&arm.command.as_str()),
+            "{}: arm {}: command {:?} is neither train nor distill",
+            path.display(),
+            arm.name,
+            arm.command
+        );
+        if let Some(teacher) = &arm.teacher {
+            ensure!(
+                experiment.arms[..index].iter().any(|earlier| earlier.name == *teacher),
+                "{}: arm {}: its teacher {teacher} is no earlier arm",
+                path.display(),
+                arm.name
+            );
+        }
+    }
+    Ok(experiment)
+}
+
+/// The experiments there are.
+fn names(root: &Path) -> String {
+    let mut names: Vec<String> = fs::read_dir(root.join("configs"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().join("experiment.toml").exists())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names.join(", ")
+}
+
+/// A folder the user has to name, or how to get it.
+fn given(value: Option<&Path>, flag: &str, variable: &str, what: &str) -> anyhow::Result<PathBuf> {
+    let Some(path) = value else {
+        bail!("give {flag} FOLDER or set {variable}. It is {what}");
+    };
+    ensure!(path.is_dir(), "{flag}: {} is no folder. It should be {what}", path.display());
+    // The runs' settings are read in another folder.
+    fs::canonicalize(path).with_context(|| path.display().to_string())
+}
+
+/// Builds the program and says where it is.
+fn build(root: &Path) -> anyhow::Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--bin", "textbrew", "--message-format", "json-render-diagnostics"])
+        .current_dir(root)
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    ensure!(output.status.success(), "cargo build --bin textbrew failed");
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .next_back()
+        .context("cargo build --bin textbrew named no program")
+}
+
+/// What every arm has in common.
+struct Runs<'a> {
+    folder: &'a Path,
+    output: &'a Path,
+    program: &'a Path,
+    model: &'a Path,
+    data: &'a Path,
+}
+
+impl Runs<'_> {
+    fn place(&self, arm: &str, seed: u64) -> PathBuf {
+        self.output.join(format!("{arm}-{seed}"))
+    }
+
+    /// The result of one arm, which is run unless it has one.
+    fn arm(&self, arm: &Arm, seed: u64) -> anyhow::Result<ArmResult> {
+        let place = self.place(&arm.name, seed);
+        let result = place.join("result.json");
+        if result.exists() {
+            println!("{} {seed}: finished before", arm.name);
+        } else {
+            println!("{} {seed}: {}", arm.name, place.display());
+            let mut command = Command::new(self.program);
+            command.arg(&arm.command).arg(self.folder.join(format!("{}.toml", arm.name)));
+            for (key, value) in self.settings(arm, seed) {
+                command.arg("--set").arg(format!("{key}={value}"));
+            }
+            if place.join("checkpoints/index.json").exists() {
+                command.arg("--resume");
+            } else if place.join("run.json").exists() {
+                command.arg("--overwrite");
+            }
+            let status =
+                command.status().with_context(|| format!("cannot start {}", self.program.display()))?;
+            ensure!(status.success(), "{} {seed} ended with {status}", arm.name);
+        }
+        ArmResult::read(&arm.name, seed, &result)
+    }
+
+    fn settings(&self, arm: &Arm, seed: u64) -> Vec<(String, String)> {
+        let mut settings = vec![
+            ("model.from".to_owned(), self.model.display().to_string()),
+            ("training.output_dir".to_owned(), self.place(&arm.name, seed).display().to_string()),
+            ("training.seed".to_owned(), seed.to_string()),
+        ];
+        for split in ["train", "dev", "test"] {
+            let file = self.data.join(format!("{split}.tsv"));
+            settings.push((format!("data.{split}"), file.display().to_string()));
+        }
+        if let Some(teacher) = &arm.teacher {
+            let model = self.place(teacher, seed).join("model");
+            settings.push(("teacher.from".to_owned(), model.display().to_string()));
+        }
+        settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_experiment_of_the_project_can_be_read_and_has_its_run_files() {
+        let root = crate::workspace_root().unwrap();
+        let names = names(root);
+        assert!(names.contains("sst2"), "{names}");
+        for name in names.split(", ") {
+            let folder = root.join("configs").join(name);
+            let experiment = read(root, &folder).unwrap();
+            for arm in &experiment.arms {
+                assert!(folder.join(format!("{}.toml", arm.name)).exists(), "{name}: {}", arm.name);
+            }
+            let peer = experiment.peer.iter().flat_map(|peer| peer.arms.keys());
+            for arm in peer {
+                assert!(experiment.arms.iter().any(|one| one.name == *arm), "{name}: peer's {arm}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_folder_says_how_to_get_it() {
+        let error = given(None, "--data", "BREW_DATA", "the SST-2 files").unwrap_err().to_string();
+        assert!(error.contains("--data FOLDER") && error.contains("the SST-2 files"), "{error}");
+        let error = given(Some(Path::new("/nowhere")), "--data", "BREW_DATA", "the SST-2 files").unwrap_err();
+        assert!(error.to_string().contains("/nowhere"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_experiment_lists_those_there_are() {
+        let root = crate::workspace_root().unwrap();
+        let error = read(root, &root.join("configs/imagenet")).unwrap_err().to_string();
+        assert!(error.contains("imagenet") && error.contains("sst2"), "{error}");
+    }
+}
