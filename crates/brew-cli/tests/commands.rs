@@ -71,7 +71,7 @@ fn training_on_both_cpu_backends_ends_alike() {
         let folder = format!("training.output_dir={backend}");
         shop.succeed(&["train", "run.toml", "--backend", backend, "--set", &folder]);
         let log = fs::read_to_string(shop.path(backend).join("log.jsonl")).unwrap();
-        let last = log.lines().map(json).filter(|event| event["event"] == "report").last().unwrap();
+        let last = log.lines().map(json).rfind(|event| event["event"] == "report").unwrap();
         last["loss"].as_f64().unwrap()
     };
     let (flex, ndarray) = (loss("flex"), loss("ndarray"));

@@ -48,9 +48,9 @@ impl Workshop {
         }
         fs::create_dir(shop.path("vocab")).unwrap();
         shop.write("vocab/vocab.txt", &vocabulary);
-        shop.write("config.json", &config(8, 2));
-        shop.write("train.tsv", &texts(40));
-        shop.write("dev.tsv", &texts(12));
+        shop.write("config.json", config(8, 2));
+        shop.write("train.tsv", texts(40));
+        shop.write("dev.tsv", texts(12));
         shop.write("run.toml", RUN);
         shop
     }

@@ -1,6 +1,6 @@
 """Makes crates/brew-data/tests/golden/tokenizer.json: what transformers' BERT tokenizer makes of awkward text.
 
-    scripts/setup-peer.sh && .venv-peer/bin/python xtask/peer/tokenize.py
+    scripts/setup-peer.sh && .venv-peer/bin/python xtask/peer/tokenize_texts.py
 
 The vocabulary is made here and stored in the golden, so that nothing has to be downloaded.
 """
@@ -134,7 +134,7 @@ def main():
                     "token_type_ids": encoded["token_type_ids"],
                 })
     golden = {
-        "made_by": "xtask/peer/tokenize.py",
+        "made_by": "xtask/peer/tokenize_texts.py",
         "transformers": transformers.__version__,
         "tokenizers": tokenizers.__version__,
         "vocabulary": vocabulary,
