@@ -81,7 +81,9 @@ pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T, ConfigErro
 fn diagnose(message: &str, line: Option<usize>) -> ConfigError {
     let mut quoted = message.split('`').skip(1).step_by(2).map(str::to_string);
     let is_key = message.starts_with("unknown field `");
-    if is_key || message.starts_with("unknown variant `") {
+    if message.starts_with("unknown preset `") {
+        ConfigError::unknown_preset(&quoted.next().unwrap_or_default(), line)
+    } else if is_key || message.starts_with("unknown variant `") {
         let name = quoted.next().unwrap_or_default();
         let known: Vec<String> = quoted.collect();
         let nearest = nearest(&name, known.iter().map(String::as_str)).map(str::to_string);

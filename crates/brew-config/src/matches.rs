@@ -38,7 +38,7 @@ pub fn required_layers(loss: &str) -> Option<usize> {
 /// | `layer_T`, `layer_S` | index into the adaptor's list of features, 0 = first | one, or a list of two for `fsp`, `gram`, `nst`, `mmd` |
 /// | `feature` | what is compared | `hidden`, `attention`, `attention_scores` |
 /// | `loss` | name in the loss registry | |
-/// | `weight` | weight in the total loss | ≥ 0 |
+/// | `weight` | weight in the total loss, 1 where it is left out | ≥ 0 |
 /// | `proj` | maps the student's width to the teacher's: `["linear", 384, 768]` or with a fourth item, `{"lr": 1e-3}` | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,10 +53,11 @@ pub struct IntermediateMatch {
     pub feature: MatchFeature,
     /// Name of the loss in the registry.
     pub loss: String,
-    /// Weight in the total loss.
+    /// Weight in the total loss; 1 where it is left out.
+    #[serde(default = "one")]
     pub weight: f64,
     /// Maps the student's feature to the teacher's width.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "projection_or_none")]
     pub proj: Option<ProjectionConfig>,
 }
 
@@ -355,32 +356,46 @@ impl Serialize for ProjectionConfig {
 
 impl<'de> Deserialize<'de> for ProjectionConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ProjectionVisitor;
-
-        impl<'de> Visitor<'de> for ProjectionVisitor {
-            type Value = ProjectionConfig;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "a projection like [\"linear\", 384, 768] or [\"linear\", 384, 768, {\"lr\": 0.001}]",
-                )
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ProjectionConfig, A::Error> {
-                let missing = |count| de::Error::invalid_length(count, &self);
-                let name = list.next_element()?.ok_or_else(|| missing(0))?;
-                let in_features = list.next_element()?.ok_or_else(|| missing(1))?;
-                let out_features = list.next_element()?.ok_or_else(|| missing(2))?;
-                let group = list.next_element()?.unwrap_or_default();
-                if list.next_element::<de::IgnoredAny>()?.is_some() {
-                    return Err(missing(5));
-                }
-                Ok(ProjectionConfig { name, in_features, out_features, group })
-            }
-        }
-
-        deserializer.deserialize_seq(ProjectionVisitor)
+        let projection = deserializer.deserialize_seq(ProjectionVisitor)?;
+        projection.ok_or_else(|| de::Error::invalid_length(0, &ProjectionVisitor))
     }
+}
+
+/// `null` and, as in TextBrewer, an empty list are no projection.
+fn projection_or_none<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<ProjectionConfig>, D::Error> {
+    deserializer.deserialize_any(ProjectionVisitor)
+}
+
+struct ProjectionVisitor;
+
+impl<'de> Visitor<'de> for ProjectionVisitor {
+    type Value = Option<ProjectionConfig>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a projection like [\"linear\", 384, 768] or [\"linear\", 384, 768, {\"lr\": 0.001}]")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let missing = |count| de::Error::invalid_length(count, &self);
+        let Some(name) = list.next_element()? else { return Ok(None) };
+        let in_features = list.next_element()?.ok_or_else(|| missing(1))?;
+        let out_features = list.next_element()?.ok_or_else(|| missing(2))?;
+        let group = list.next_element()?.unwrap_or_default();
+        if list.next_element::<de::IgnoredAny>()?.is_some() {
+            return Err(missing(5));
+        }
+        Ok(Some(ProjectionConfig { name, in_features, out_features, group }))
+    }
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 #[cfg(test)]
@@ -424,6 +439,7 @@ mod tests {
             group: ProjectionGroup::default(),
         };
         assert_eq!(with("null"), None);
+        assert_eq!(with("[]"), None, "as in TextBrewer");
         assert_eq!(with(r#"["linear", 16, 32]"#), Some(plain.clone()));
         assert_eq!(with(r#"["linear", 16, 32, {}]"#), Some(plain.clone()));
         let group = ProjectionGroup { lr: Some(1e-3), betas: Some([0.8, 0.9]), ..Default::default() };
@@ -436,8 +452,15 @@ mod tests {
     }
 
     #[test]
+    fn a_match_without_a_weight_has_weight_one() {
+        let single = load(r#"{"layer_T": 2, "layer_S": 1, "feature": "hidden", "loss": "hidden_mse"}"#);
+        assert_eq!(single, IntermediateMatch::hidden(2, 1, "hidden_mse"));
+    }
+
+    #[test]
     fn malformed_projections_say_what_one_looks_like() {
         let error = |proj: &str| from_json_str::<ProjectionConfig>(proj).unwrap_err().to_string();
+        assert!(error("[]").contains(r#"["linear", 384, 768]"#));
         assert!(error(r#"["linear", 16]"#).contains(r#"["linear", 384, 768]"#));
         assert!(error(r#"["linear", 16, 32, {}, 5]"#).contains(r#"["linear", 384, 768]"#));
         assert!(error(r#"["liner", 16, 32]"#).contains("did you mean `linear`?"));
