@@ -43,4 +43,4 @@ pub use nearest::nearest;
 pub use presets::{LayerMap, match_table, preset, preset_names, tinybert_matches};
 pub use problem::Problem;
 pub use schedule::{ScheduleConfig, ScheduleName, TemperatureScheduler, WeightScheduler};
-pub use training::{OptimizerConfig, OptimizerName, TrainingConfig};
+pub use training::{IgnoredField, OptimizerConfig, OptimizerName, TrainingConfig};

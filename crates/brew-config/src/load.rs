@@ -11,7 +11,7 @@ use crate::{ConfigError, nearest};
 ///
 /// let config: TrainingConfig = from_json_str(r#"{"gradient_accumulation_steps": 2, "fp16": true}"#)?;
 /// assert_eq!(config.gradient_accumulation_steps, 2);
-/// assert_eq!(config.ignored_fields(), ["fp16"]);
+/// assert_eq!(config.ignored_fields()[0].field, "fp16");
 /// # Ok::<(), brew_config::ConfigError>(())
 /// ```
 ///
