@@ -39,7 +39,7 @@ pub fn required_layers(loss: &str) -> Option<usize> {
 /// | `feature` | what is compared | `hidden`, `attention`, `attention_scores` |
 /// | `loss` | name in the loss registry | |
 /// | `weight` | weight in the total loss, 1 where it is left out | ≥ 0 |
-/// | `proj` | maps the student's width to the teacher's: `["linear", 384, 768]` or with a fourth item, `{"lr": 1e-3}` | |
+/// | `proj` | maps the student's width to the teacher's: `["linear", 384, 768]` or with a fourth item, `{"lr": 1e-3}` | see [`ProjectionName`] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntermediateMatch {
@@ -262,25 +262,99 @@ impl<'de> Deserialize<'de> for LayerIndex {
     }
 }
 
-/// The map from the student's width to the teacher's (TextBrewer's `PROJ_MAP`).
+/// The map from the student's width to the teacher's: a linear layer with bias, then this.
+///
+/// `linear`, `relu` and `tanh` are TextBrewer's `PROJ_MAP`; the others have the constants of PyTorch's
+/// layers of these names. Activations with trained parameters (PReLU) or another width (GLU) are none of
+/// them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum ProjectionName {
-    /// Linear layer with bias.
+    /// Nothing after the linear layer.
     Linear,
-    /// Linear layer with bias, then ReLU.
+    /// max(x, 0).
     Relu,
-    /// Linear layer with bias, then tanh.
+    /// x, and 0.01·x below 0.
+    LeakyRelu,
+    /// tanh(x).
     Tanh,
+    /// x·Φ(x), Φ the normal distribution function (<https://arxiv.org/abs/1606.08415>).
+    Gelu,
+    /// Its approximation ½x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
+    GeluTanh,
+    /// 1 / (1 + e⁻ˣ).
+    Sigmoid,
+    /// ln(sigmoid(x)).
+    LogSigmoid,
+    /// x/6 + ½, held in [0, 1].
+    HardSigmoid,
+    /// x·sigmoid(x), also called swish (<https://arxiv.org/abs/1710.05941>).
+    Silu,
+    /// x·hard_sigmoid(x) (<https://arxiv.org/abs/1905.02244>).
+    HardSwish,
+    /// ln(1 + eˣ).
+    Softplus,
+    /// x·tanh(softplus(x)) (<https://arxiv.org/abs/1908.08681>).
+    Mish,
+    /// x, and eˣ − 1 below 0 (<https://arxiv.org/abs/1511.07289>).
+    Elu,
+    /// 1.0507·x, and 1.7581·(eˣ − 1) below 0 (<https://arxiv.org/abs/1706.02515>).
+    Selu,
+    /// x / (1 + |x|).
+    Softsign,
+}
+
+impl ProjectionName {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::Linear,
+        Self::Relu,
+        Self::LeakyRelu,
+        Self::Tanh,
+        Self::Gelu,
+        Self::GeluTanh,
+        Self::Sigmoid,
+        Self::LogSigmoid,
+        Self::HardSigmoid,
+        Self::Silu,
+        Self::HardSwish,
+        Self::Softplus,
+        Self::Mish,
+        Self::Elu,
+        Self::Selu,
+        Self::Softsign,
+    ];
+
+    /// The name as files write it.
+    ///
+    /// ```
+    /// assert_eq!(brew_config::ProjectionName::HardSwish.as_str(), "hard_swish");
+    /// ```
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Relu => "relu",
+            Self::LeakyRelu => "leaky_relu",
+            Self::Tanh => "tanh",
+            Self::Gelu => "gelu",
+            Self::GeluTanh => "gelu_tanh",
+            Self::Sigmoid => "sigmoid",
+            Self::LogSigmoid => "log_sigmoid",
+            Self::HardSigmoid => "hard_sigmoid",
+            Self::Silu => "silu",
+            Self::HardSwish => "hard_swish",
+            Self::Softplus => "softplus",
+            Self::Mish => "mish",
+            Self::Elu => "elu",
+            Self::Selu => "selu",
+            Self::Softsign => "softsign",
+        }
+    }
 }
 
 impl fmt::Display for ProjectionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Linear => "linear",
-            Self::Relu => "relu",
-            Self::Tanh => "tanh",
-        })
+        f.write_str(self.as_str())
     }
 }
 
@@ -449,6 +523,17 @@ mod tests {
             let text = serde_json::to_string(&projection).unwrap();
             assert_eq!(serde_json::from_str::<ProjectionConfig>(&text).unwrap(), projection, "{text}");
         }
+    }
+
+    #[test]
+    fn every_projection_is_read_and_written_by_its_name() {
+        for (index, name) in ProjectionName::ALL.into_iter().enumerate() {
+            let quoted = format!("\"{name}\"");
+            assert_eq!(serde_json::from_str::<ProjectionName>(&quoted).unwrap(), name);
+            assert_eq!(serde_json::to_string(&name).unwrap(), quoted);
+            assert_eq!(name as usize, index, "`ALL` leaves none out");
+        }
+        assert_eq!(ProjectionName::ALL.last(), Some(&ProjectionName::Softsign), "the last variant");
     }
 
     #[test]
