@@ -1,4 +1,4 @@
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::problem::Checks;
 use crate::{IntermediateMatch, Problem, TemperatureScheduler, WeightScheduler};
@@ -19,7 +19,7 @@ use crate::{IntermediateMatch, Problem, TemperatureScheduler, WeightScheduler};
 /// | `kd_loss_weight_scheduler` | `none` | see [`WeightScheduler`] | |
 /// | `probability_shift` | false | swap the teacher's largest logit with the true label's | |
 /// | `is_caching_logits` | false | compute the teacher's outputs once | |
-/// | `intermediate_matches` | [] | see [`IntermediateMatch`] | |
+/// | `intermediate_matches` | [] | see [`IntermediateMatch`] and [`preset`](crate::preset) | |
 /// | `kd_scale` | `none` | factor on the KD loss | `none`, `t_squared` |
 /// | `nst_scale` | `length` | what `nst` divides its matrices by where there is a mask | `length`, `width` |
 ///
@@ -48,8 +48,10 @@ pub struct DistillationConfig {
     pub probability_shift: bool,
     /// Compute the teacher's outputs once and keep them.
     pub is_caching_logits: bool,
-    /// Features of intermediate layers to match.
-    #[serde(deserialize_with = "null_is_empty")]
+    /// Features of intermediate layers to match. A file may write the name of a [`preset`](crate::preset)
+    /// in place of a match; reading replaces it by the preset's matches, and the positions that problems
+    /// name count those.
+    #[serde(deserialize_with = "crate::presets::tables_and_names")]
     pub intermediate_matches: Vec<IntermediateMatch>,
     /// Factor on the KD loss; TextBrewer has none.
     pub kd_scale: KdScale,
@@ -130,10 +132,6 @@ pub enum NstScale {
     Length,
     /// The hidden width, as TextBrewer's repository does.
     Width,
-}
-
-fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IntermediateMatch>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[cfg(test)]

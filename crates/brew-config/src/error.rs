@@ -57,6 +57,25 @@ pub enum ConfigError {
         /// Every value allowed at that place.
         known: Vec<String>,
     },
+    /// A name among the intermediate matches that is no preset.
+    #[error(
+        "{}unknown preset `{name}`{}; write one of {}, then `_`, then one of {}, or a table with `layer_T` and so on",
+        place(path, *line), did_you_mean(nearest), families.join(", "), kinds.join(", ")
+    )]
+    UnknownPreset {
+        /// The file, where there is one.
+        path: Option<PathBuf>,
+        /// Line of the name, from 1.
+        line: Option<usize>,
+        /// The name as written.
+        name: String,
+        /// The preset it resembles.
+        nearest: Option<String>,
+        /// What a preset's name begins with.
+        families: Vec<String>,
+        /// What it ends with.
+        kinds: Vec<String>,
+    },
     /// The text is not TOML or JSON, or a value has the wrong type.
     #[error("{}{message}; correct the file at that place", place(path, *line))]
     Malformed {
@@ -94,6 +113,7 @@ impl ConfigError {
         match &mut self {
             Self::UnknownKey { path, .. }
             | Self::UnknownValue { path, .. }
+            | Self::UnknownPreset { path, .. }
             | Self::Malformed { path, .. } => {
                 *path = Some(file);
             }

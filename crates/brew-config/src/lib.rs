@@ -27,6 +27,7 @@ mod error;
 mod load;
 mod matches;
 mod nearest;
+mod presets;
 mod problem;
 mod schedule;
 mod training;
@@ -39,6 +40,7 @@ pub use matches::{
     required_layers,
 };
 pub use nearest::nearest;
+pub use presets::{LayerMap, match_table, preset, preset_names, tinybert_matches};
 pub use problem::Problem;
 pub use schedule::{ScheduleConfig, ScheduleName, TemperatureScheduler, WeightScheduler};
-pub use training::{OptimizerConfig, OptimizerName, TrainingConfig};
+pub use training::{IgnoredField, OptimizerConfig, OptimizerName, TrainingConfig};

@@ -11,7 +11,7 @@ use crate::{ConfigError, nearest};
 ///
 /// let config: TrainingConfig = from_json_str(r#"{"gradient_accumulation_steps": 2, "fp16": true}"#)?;
 /// assert_eq!(config.gradient_accumulation_steps, 2);
-/// assert_eq!(config.ignored_fields(), ["fp16"]);
+/// assert_eq!(config.ignored_fields()[0].field, "fp16");
 /// # Ok::<(), brew_config::ConfigError>(())
 /// ```
 ///
@@ -81,7 +81,9 @@ pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T, ConfigErro
 fn diagnose(message: &str, line: Option<usize>) -> ConfigError {
     let mut quoted = message.split('`').skip(1).step_by(2).map(str::to_string);
     let is_key = message.starts_with("unknown field `");
-    if is_key || message.starts_with("unknown variant `") {
+    if message.starts_with("unknown preset `") {
+        ConfigError::unknown_preset(&quoted.next().unwrap_or_default(), line)
+    } else if is_key || message.starts_with("unknown variant `") {
         let name = quoted.next().unwrap_or_default();
         let known: Vec<String> = quoted.collect();
         let nearest = nearest(&name, known.iter().map(String::as_str)).map(str::to_string);

@@ -38,8 +38,8 @@ pub fn required_layers(loss: &str) -> Option<usize> {
 /// | `layer_T`, `layer_S` | index into the adaptor's list of features, 0 = first | one, or a list of two for `fsp`, `gram`, `nst`, `mmd` |
 /// | `feature` | what is compared | `hidden`, `attention`, `attention_scores` |
 /// | `loss` | name in the loss registry | |
-/// | `weight` | weight in the total loss | ≥ 0 |
-/// | `proj` | maps the student's width to the teacher's: `["linear", 384, 768]` or with a fourth item, `{"lr": 1e-3}` | |
+/// | `weight` | weight in the total loss, 1 where it is left out | ≥ 0 |
+/// | `proj` | maps the student's width to the teacher's: `["linear", 384, 768]` or with a fourth item, `{"lr": 1e-3}` | see [`ProjectionName`] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntermediateMatch {
@@ -53,10 +53,11 @@ pub struct IntermediateMatch {
     pub feature: MatchFeature,
     /// Name of the loss in the registry.
     pub loss: String,
-    /// Weight in the total loss.
+    /// Weight in the total loss; 1 where it is left out.
+    #[serde(default = "one")]
     pub weight: f64,
     /// Maps the student's feature to the teacher's width.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "projection_or_none")]
     pub proj: Option<ProjectionConfig>,
 }
 
@@ -261,25 +262,99 @@ impl<'de> Deserialize<'de> for LayerIndex {
     }
 }
 
-/// The map from the student's width to the teacher's (TextBrewer's `PROJ_MAP`).
+/// The map from the student's width to the teacher's: a linear layer with bias, then this.
+///
+/// `linear`, `relu` and `tanh` are TextBrewer's `PROJ_MAP`; the others have the constants of PyTorch's
+/// layers of these names. Activations with trained parameters (PReLU) or another width (GLU) are none of
+/// them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum ProjectionName {
-    /// Linear layer with bias.
+    /// Nothing after the linear layer.
     Linear,
-    /// Linear layer with bias, then ReLU.
+    /// max(x, 0).
     Relu,
-    /// Linear layer with bias, then tanh.
+    /// x, and 0.01·x below 0.
+    LeakyRelu,
+    /// tanh(x).
     Tanh,
+    /// x·Φ(x), Φ the normal distribution function (<https://arxiv.org/abs/1606.08415>).
+    Gelu,
+    /// Its approximation ½x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
+    GeluTanh,
+    /// 1 / (1 + e⁻ˣ).
+    Sigmoid,
+    /// ln(sigmoid(x)).
+    LogSigmoid,
+    /// x/6 + ½, held in [0, 1].
+    HardSigmoid,
+    /// x·sigmoid(x), also called swish (<https://arxiv.org/abs/1710.05941>).
+    Silu,
+    /// x·hard_sigmoid(x) (<https://arxiv.org/abs/1905.02244>).
+    HardSwish,
+    /// ln(1 + eˣ).
+    Softplus,
+    /// x·tanh(softplus(x)) (<https://arxiv.org/abs/1908.08681>).
+    Mish,
+    /// x, and eˣ − 1 below 0 (<https://arxiv.org/abs/1511.07289>).
+    Elu,
+    /// 1.0507·x, and 1.7581·(eˣ − 1) below 0 (<https://arxiv.org/abs/1706.02515>).
+    Selu,
+    /// x / (1 + |x|).
+    Softsign,
+}
+
+impl ProjectionName {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::Linear,
+        Self::Relu,
+        Self::LeakyRelu,
+        Self::Tanh,
+        Self::Gelu,
+        Self::GeluTanh,
+        Self::Sigmoid,
+        Self::LogSigmoid,
+        Self::HardSigmoid,
+        Self::Silu,
+        Self::HardSwish,
+        Self::Softplus,
+        Self::Mish,
+        Self::Elu,
+        Self::Selu,
+        Self::Softsign,
+    ];
+
+    /// The name as files write it.
+    ///
+    /// ```
+    /// assert_eq!(brew_config::ProjectionName::HardSwish.as_str(), "hard_swish");
+    /// ```
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Relu => "relu",
+            Self::LeakyRelu => "leaky_relu",
+            Self::Tanh => "tanh",
+            Self::Gelu => "gelu",
+            Self::GeluTanh => "gelu_tanh",
+            Self::Sigmoid => "sigmoid",
+            Self::LogSigmoid => "log_sigmoid",
+            Self::HardSigmoid => "hard_sigmoid",
+            Self::Silu => "silu",
+            Self::HardSwish => "hard_swish",
+            Self::Softplus => "softplus",
+            Self::Mish => "mish",
+            Self::Elu => "elu",
+            Self::Selu => "selu",
+            Self::Softsign => "softsign",
+        }
+    }
 }
 
 impl fmt::Display for ProjectionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Linear => "linear",
-            Self::Relu => "relu",
-            Self::Tanh => "tanh",
-        })
+        f.write_str(self.as_str())
     }
 }
 
@@ -355,32 +430,46 @@ impl Serialize for ProjectionConfig {
 
 impl<'de> Deserialize<'de> for ProjectionConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ProjectionVisitor;
-
-        impl<'de> Visitor<'de> for ProjectionVisitor {
-            type Value = ProjectionConfig;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "a projection like [\"linear\", 384, 768] or [\"linear\", 384, 768, {\"lr\": 0.001}]",
-                )
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ProjectionConfig, A::Error> {
-                let missing = |count| de::Error::invalid_length(count, &self);
-                let name = list.next_element()?.ok_or_else(|| missing(0))?;
-                let in_features = list.next_element()?.ok_or_else(|| missing(1))?;
-                let out_features = list.next_element()?.ok_or_else(|| missing(2))?;
-                let group = list.next_element()?.unwrap_or_default();
-                if list.next_element::<de::IgnoredAny>()?.is_some() {
-                    return Err(missing(5));
-                }
-                Ok(ProjectionConfig { name, in_features, out_features, group })
-            }
-        }
-
-        deserializer.deserialize_seq(ProjectionVisitor)
+        let projection = deserializer.deserialize_seq(ProjectionVisitor)?;
+        projection.ok_or_else(|| de::Error::invalid_length(0, &ProjectionVisitor))
     }
+}
+
+/// `null` and, as in TextBrewer, an empty list are no projection.
+fn projection_or_none<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<ProjectionConfig>, D::Error> {
+    deserializer.deserialize_any(ProjectionVisitor)
+}
+
+struct ProjectionVisitor;
+
+impl<'de> Visitor<'de> for ProjectionVisitor {
+    type Value = Option<ProjectionConfig>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a projection like [\"linear\", 384, 768] or [\"linear\", 384, 768, {\"lr\": 0.001}]")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let missing = |count| de::Error::invalid_length(count, &self);
+        let Some(name) = list.next_element()? else { return Ok(None) };
+        let in_features = list.next_element()?.ok_or_else(|| missing(1))?;
+        let out_features = list.next_element()?.ok_or_else(|| missing(2))?;
+        let group = list.next_element()?.unwrap_or_default();
+        if list.next_element::<de::IgnoredAny>()?.is_some() {
+            return Err(missing(5));
+        }
+        Ok(Some(ProjectionConfig { name, in_features, out_features, group }))
+    }
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 #[cfg(test)]
@@ -424,6 +513,7 @@ mod tests {
             group: ProjectionGroup::default(),
         };
         assert_eq!(with("null"), None);
+        assert_eq!(with("[]"), None, "as in TextBrewer");
         assert_eq!(with(r#"["linear", 16, 32]"#), Some(plain.clone()));
         assert_eq!(with(r#"["linear", 16, 32, {}]"#), Some(plain.clone()));
         let group = ProjectionGroup { lr: Some(1e-3), betas: Some([0.8, 0.9]), ..Default::default() };
@@ -436,8 +526,26 @@ mod tests {
     }
 
     #[test]
+    fn every_projection_is_read_and_written_by_its_name() {
+        for (index, name) in ProjectionName::ALL.into_iter().enumerate() {
+            let quoted = format!("\"{name}\"");
+            assert_eq!(serde_json::from_str::<ProjectionName>(&quoted).unwrap(), name);
+            assert_eq!(serde_json::to_string(&name).unwrap(), quoted);
+            assert_eq!(name as usize, index, "`ALL` leaves none out");
+        }
+        assert_eq!(ProjectionName::ALL.last(), Some(&ProjectionName::Softsign), "the last variant");
+    }
+
+    #[test]
+    fn a_match_without_a_weight_has_weight_one() {
+        let single = load(r#"{"layer_T": 2, "layer_S": 1, "feature": "hidden", "loss": "hidden_mse"}"#);
+        assert_eq!(single, IntermediateMatch::hidden(2, 1, "hidden_mse"));
+    }
+
+    #[test]
     fn malformed_projections_say_what_one_looks_like() {
         let error = |proj: &str| from_json_str::<ProjectionConfig>(proj).unwrap_err().to_string();
+        assert!(error("[]").contains(r#"["linear", 384, 768]"#));
         assert!(error(r#"["linear", 16]"#).contains(r#"["linear", 384, 768]"#));
         assert!(error(r#"["linear", 16, 32, {}, 5]"#).contains(r#"["linear", 384, 768]"#));
         assert!(error(r#"["liner", 16, 32]"#).contains("did you mean `linear`?"));

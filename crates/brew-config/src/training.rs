@@ -1,3 +1,4 @@
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ use crate::{Problem, ScheduleConfig};
 /// | `schedule` | constant | see [`ScheduleConfig`] | |
 /// | `seed` | 0 | the run's seed | |
 /// | `log_every` | 10 | optimizer steps between log lines | ≥ 1 |
-/// | `device`, `fp16`, `fp16_opt_level`, `data_parallel`, `local_rank` | none | read from TextBrewer's files, no effect | |
+/// | `device`, `fp16`, `fp16_opt_level`, `data_parallel`, `local_rank` | none | read from TextBrewer's files, no effect: see [`ignored_fields`](Self::ignored_fields) | |
 ///
 /// ```
 /// let config = brew_config::TrainingConfig { num_epochs: 0, ..Default::default() };
@@ -151,18 +152,64 @@ impl TrainingConfig {
         checks.problems
     }
 
-    /// The fields set here that TextBrewer knows and that have no effect, so that a caller can say so.
-    pub fn ignored_fields(&self) -> Vec<&'static str> {
-        [
-            ("device", self.device.is_some()),
-            ("fp16", self.fp16.is_some()),
-            ("fp16_opt_level", self.fp16_opt_level.is_some()),
-            ("data_parallel", self.data_parallel.is_some()),
-            ("local_rank", self.local_rank.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(name, is_set)| is_set.then_some(name))
-        .collect()
+    /// What these values ask of PyTorch that has no effect here, so that a caller can say so.
+    ///
+    /// Values that ask for nothing are left out: `fp16 = false`, `data_parallel = false`, `local_rank = -1`,
+    /// and an `fp16_opt_level` without `fp16`, which TextBrewer does not follow either.
+    ///
+    /// ```
+    /// use brew_config::{TrainingConfig, from_json_str};
+    ///
+    /// let config: TrainingConfig = from_json_str(r#"{"device": "cuda", "fp16": false}"#)?;
+    /// let ignored = config.ignored_fields();
+    /// assert_eq!(ignored.len(), 1);
+    /// assert!(ignored[0].to_string().starts_with(r#"device = "cuda" has no effect: choose the backend"#));
+    /// # Ok::<(), brew_config::ConfigError>(())
+    /// ```
+    pub fn ignored_fields(&self) -> Vec<IgnoredField> {
+        let mut ignored = Vec::new();
+        let mut ignore = |field, value: String, advice| ignored.push(IgnoredField { field, value, advice });
+        if let Some(device) = &self.device {
+            ignore("device", format!("{device:?}"), "choose the backend instead (`textbrew --backend`)");
+        }
+        if self.fp16 == Some(true) {
+            ignore("fp16", "true".into(), "training is in single precision; leave it out");
+            if let Some(level) = &self.fp16_opt_level {
+                ignore("fp16_opt_level", format!("{level:?}"), "it belongs to `fp16`; leave it out");
+            }
+        }
+        if self.data_parallel == Some(true) {
+            ignore(
+                "data_parallel",
+                "true".into(),
+                "a run trains on one device; for the larger batch use `gradient_accumulation_steps`",
+            );
+        }
+        if let Some(rank) = self.local_rank.filter(|&rank| rank >= 0) {
+            ignore(
+                "local_rank",
+                rank.to_string(),
+                "a run is one process; start one, and for the larger batch use `gradient_accumulation_steps`",
+            );
+        }
+        ignored
+    }
+}
+
+/// A setting of TextBrewer's that is read and not followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IgnoredField {
+    /// Its name in [`TrainingConfig`].
+    pub field: &'static str,
+    /// What it holds, as JSON.
+    pub value: String,
+    /// What to use instead.
+    pub advice: &'static str,
+}
+
+impl fmt::Display for IgnoredField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {} has no effect: {}", self.field, self.value, self.advice)
     }
 }
 
@@ -255,11 +302,29 @@ mod tests {
         .unwrap();
         assert_eq!((config.gradient_accumulation_steps, config.ckpt_epoch_frequency), (2, 3));
         assert_eq!(config.output_dir, PathBuf::from("./out"));
-        assert_eq!(
-            config.ignored_fields(),
-            ["device", "fp16", "fp16_opt_level", "data_parallel", "local_rank"]
-        );
+        let ignored: Vec<&str> = config.ignored_fields().iter().map(|one| one.field).collect();
+        assert_eq!(ignored, ["device"], "the others ask for nothing");
         assert_eq!(config.validate(), []);
+    }
+
+    #[test]
+    fn what_pytorch_was_asked_for_comes_back_with_advice() {
+        let config: TrainingConfig = from_json_str(
+            r#"{"device": "cuda:1", "fp16": true, "fp16_opt_level": "O2", "data_parallel": true, "local_rank": 0}"#,
+        )
+        .unwrap();
+        let texts: Vec<String> = config.ignored_fields().iter().map(ToString::to_string).collect();
+        for (text, (start, advice)) in texts.iter().zip([
+            ("device = \"cuda:1\" has no effect: ", "--backend"),
+            ("fp16 = true has no effect: ", "single precision"),
+            ("fp16_opt_level = \"O2\" has no effect: ", "leave it out"),
+            ("data_parallel = true has no effect: ", "gradient_accumulation_steps"),
+            ("local_rank = 0 has no effect: ", "one process"),
+        ]) {
+            assert!(text.starts_with(start) && text.contains(advice), "{text}");
+        }
+        assert_eq!(texts.len(), 5);
+        assert_eq!(TrainingConfig::default().ignored_fields(), []);
     }
 
     #[test]

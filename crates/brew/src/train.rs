@@ -83,12 +83,8 @@ impl BackendJob for TrainJob<'_> {
     fn run<B: AutodiffBackend>(self, device: B::Device) -> Self::Output {
         let started = Instant::now();
         let run = Run::check::<B::InnerBackend>(self.config, self.kind)?;
-        let ignored = run.config.training.ignored_fields();
-        if !ignored.is_empty() {
-            let fields = ignored.join(", ");
-            self.observer.note(&format!(
-                "training.{{{fields}}}: read for TextBrewer's sake, without effect; the backend decides"
-            ));
+        for ignored in run.config.training.ignored_fields() {
+            self.observer.note(&format!("training.{ignored}"));
         }
         // Weights are read before the output folder is touched: a broken checkpoint leaves no trace.
         let student = initial_model::<B>(&run, self.observer, &device)?;

@@ -1,19 +1,14 @@
 """Makes crates/brew-data/tests/golden/tokenizer.json: what transformers' BERT tokenizer makes of awkward text.
 
-    scripts/setup-peer.sh && .venv-peer/bin/python xtask/peer/tokenize_texts.py
+    scripts/setup-peer.sh && .venv-peer/bin/python xtask/peer/make_tokenizer_golden.py
 
 The vocabulary is made here and stored in the golden, so that nothing has to be downloaded.
 """
 
-import sys
-from pathlib import Path
-
-# Python puts this folder first on its path, where this file would stand in for the standard `tokenize`.
-sys.path.pop(0)
-
 import json
 import random
 import tempfile
+from pathlib import Path
 
 import tokenizers
 import transformers
@@ -134,7 +129,7 @@ def main():
                     "token_type_ids": encoded["token_type_ids"],
                 })
     golden = {
-        "made_by": "xtask/peer/tokenize_texts.py",
+        "made_by": "xtask/peer/make_tokenizer_golden.py",
         "transformers": transformers.__version__,
         "tokenizers": tokenizers.__version__,
         "vocabulary": vocabulary,
