@@ -110,6 +110,13 @@ fn what_cannot_be_distilled_is_refused_before_the_first_step() {
         2,
         &["intermediate_matches[0].proj", "missing", r#"["linear", 4, 8]"#],
     );
+    shop.refuse(
+        &distill(&[
+            r#"distillation.intermediate_matches=[{layer_T=1,layer_S=1,feature="hidden",loss="hidden_mse",teacher=1}]"#,
+        ]),
+        2,
+        &["intermediate_matches[0].teacher", "there are 1"],
+    );
     shop.refuse(&["distill", "run.toml"], 2, &["teacher.from"]);
     shop.refuse(&distill(&["teacher.from=vocab"]), 2, &["vocab", "config.json"]);
 

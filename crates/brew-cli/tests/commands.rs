@@ -65,6 +65,25 @@ fn a_run_can_be_trained_distilled_evaluated_predicted_counted_and_exported() {
 }
 
 #[test]
+fn a_student_learns_from_two_teachers() {
+    let shop = Workshop::new();
+    shop.succeed(&["train", "run.toml"]);
+    let second = ["train", "run.toml", "--set", "training.output_dir=second", "--set", "training.seed=1"];
+    shop.succeed(&second);
+    let matched = r#"distillation.intermediate_matches=[{layer_T=2,layer_S=2,feature="hidden",loss="hidden_mse",teacher=1}]"#;
+    let arguments = |weights: &'static str| {
+        let settings = [r#"teacher.from=["out", "second"]"#, weights, matched, "training.output_dir=student"];
+        let mut arguments = vec!["distill", "run.toml"];
+        arguments.extend(settings.iter().flat_map(|setting| ["--set", *setting]));
+        arguments
+    };
+    shop.refuse(&arguments("teacher.weights=[1]"), 2, &["teacher.weights", "[1.0]", "2 teachers"]);
+    shop.succeed(&arguments("teacher.weights=[3, 1]"));
+    let log = fs::read_to_string(shop.path("student/log.jsonl")).unwrap();
+    assert!(log.contains("hidden_hidden_mse_2_2_teacher1"), "{log}");
+}
+
+#[test]
 fn training_on_both_cpu_backends_ends_alike() {
     let shop = Workshop::new();
     let loss = |backend: &str| {

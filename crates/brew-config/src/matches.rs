@@ -40,6 +40,7 @@ pub fn required_layers(loss: &str) -> Option<usize> {
 /// | `loss` | name in the loss registry | |
 /// | `weight` | weight in the total loss, 1 where it is left out | ≥ 0 |
 /// | `proj` | maps the student's width to the teacher's: `["linear", 384, 768]` or with a fourth item, `{"lr": 1e-3}` | see [`ProjectionName`] |
+/// | `teacher` | which of several teachers, 0 = first and the default | below their number |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntermediateMatch {
@@ -59,6 +60,13 @@ pub struct IntermediateMatch {
     /// Maps the student's feature to the teacher's width.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "projection_or_none")]
     pub proj: Option<ProjectionConfig>,
+    /// Which of several teachers is matched, 0 = first.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub teacher: usize,
+}
+
+fn is_first(teacher: &usize) -> bool {
+    *teacher == 0
 }
 
 impl IntermediateMatch {
@@ -80,7 +88,20 @@ impl IntermediateMatch {
             loss: loss.into(),
             weight: 1.0,
             proj: None,
+            teacher: 0,
         }
+    }
+
+    /// The same with another teacher than the first, where there are several.
+    ///
+    /// ```
+    /// let one = brew_config::IntermediateMatch::hidden(6, 3, "hidden_mse").with_teacher(2);
+    /// assert_eq!(one.name(), "hidden_hidden_mse_3_6_teacher2");
+    /// ```
+    #[must_use]
+    pub fn with_teacher(mut self, teacher: usize) -> Self {
+        self.teacher = teacher;
+        self
     }
 
     /// The same with a linear projection from the student's width to the teacher's.
@@ -95,7 +116,8 @@ impl IntermediateMatch {
         self
     }
 
-    /// TextBrewer's name of this match in logs: feature, loss, student's layer, teacher's layer.
+    /// TextBrewer's name of this match in logs: feature, loss, student's layer, teacher's layer; and
+    /// the teacher where it is not the first.
     ///
     /// ```
     /// use brew_config::{IntermediateMatch, LayerIndex, MatchFeature};
@@ -107,11 +129,13 @@ impl IntermediateMatch {
     ///     loss: "nst".into(),
     ///     weight: 1.0,
     ///     proj: None,
+    ///     teacher: 0,
     /// };
     /// assert_eq!(nst.name(), "hidden_nst_2-2_4-4");
     /// ```
     pub fn name(&self) -> String {
-        format!("{}_{}_{}_{}", self.feature, self.loss, self.layer_s, self.layer_t)
+        let name = format!("{}_{}_{}_{}", self.feature, self.loss, self.layer_s, self.layer_t);
+        if self.teacher == 0 { name } else { format!("{name}_teacher{}", self.teacher) }
     }
 
     /// Every problem of these values, with paths relative to this match.

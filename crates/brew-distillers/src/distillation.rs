@@ -1,5 +1,5 @@
 use brew_config::{
-    ConfigError, DistillationConfig, IntermediateMatch, KdLossType, KdScale, MatchFeature,
+    ConfigError, DistillationConfig, IntermediateMatch, KdLossType, KdScale, MatchFeature, Problem,
     TemperatureScheduler,
 };
 use brew_losses::{
@@ -10,21 +10,23 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 
 use crate::{
-    Adaptor, AdaptorOutput, DistillError, ForwardContext, LossTerms, Objective, StepContext, Student,
-    Teacher, Trainable, Wants,
+    Adaptor, AdaptorOutput, DistillError, Ensemble, ForwardContext, LossTerms, Objective, StepContext,
+    Student, Teacher, Trainable, Wants,
 };
 
-/// Knowledge distillation with a teacher: soft labels, hard labels and intermediate matches.
+/// Knowledge distillation with one teacher or several: soft labels, hard labels and intermediate
+/// matches.
 ///
 /// total = `kd_loss_weight` · Σ kd(logits) + Σ `weight` · match + `hard_label_weight` · Σ mean(losses)
 ///
-/// Source: TextBrewer's `GeneralDistiller`; without matches its `BasicDistiller`.
+/// Source: TextBrewer's `GeneralDistiller`; without matches its `BasicDistiller`, with several teachers
+/// its `MultiTeacherDistiller`, which has no matches.
 pub struct Distillation<B: AutodiffBackend, M, T> {
     config: DistillationConfig,
     matches: Vec<Match<B>>,
     wants: Wants,
     adaptor: Box<dyn Adaptor<B, M, T>>,
-    teacher: Box<dyn Teacher<B::InnerBackend, T>>,
+    teachers: Ensemble<B::InnerBackend, T>,
 }
 
 /// An intermediate match with its loss looked up.
@@ -45,7 +47,31 @@ impl<B: AutodiffBackend, M, T> Distillation<B, M, T> {
         adaptor: impl Adaptor<B, M, T> + 'static,
         teacher: impl Teacher<B::InnerBackend, T> + 'static,
     ) -> Result<Self, DistillError> {
-        ConfigError::from_problems(config.validate(&losses.names()))?;
+        Self::with_teachers(config, losses, adaptor, Ensemble::single(teacher))
+    }
+
+    /// The same with several teachers: their logits are averaged, each match names its own.
+    ///
+    /// # Errors
+    /// [`DistillError::Config`] with every problem of the configuration, a match of a teacher that is
+    /// not there included.
+    pub fn with_teachers(
+        config: DistillationConfig,
+        losses: &LossRegistry<B>,
+        adaptor: impl Adaptor<B, M, T> + 'static,
+        teachers: Ensemble<B::InnerBackend, T>,
+    ) -> Result<Self, DistillError> {
+        let mut problems = config.validate(&losses.names());
+        for (index, one) in config.intermediate_matches.iter().enumerate() {
+            if one.teacher >= teachers.len() {
+                problems.push(Problem::new(
+                    format!("intermediate_matches[{index}].teacher"),
+                    one.teacher,
+                    format!("there are {}, counted from 0", teachers.len()),
+                ));
+            }
+        }
+        ConfigError::from_problems(problems)?;
         let mut wants = Wants::default();
         let mut matches = Vec::new();
         for one in &config.intermediate_matches {
@@ -59,7 +85,7 @@ impl<B: AutodiffBackend, M, T> Distillation<B, M, T> {
                 .map_err(|source| DistillError::Loss { term: one.name(), source: Box::new(source) })?;
             matches.push(Match { config: one.clone(), name: one.name(), loss });
         }
-        Ok(Self { config, matches, wants, adaptor: Box::new(adaptor), teacher: Box::new(teacher) })
+        Ok(Self { config, matches, wants, adaptor: Box::new(adaptor), teachers })
     }
 
     /// The temperature of one pair of logits, `[positions, classes]` each.
@@ -210,7 +236,14 @@ where
         batch: &T,
         context: &StepContext,
     ) -> Result<LossTerms<B>, DistillError> {
-        let teacher = AdaptorOutput::from_inner(self.teacher.outputs(batch, self.wants)?);
+        let outputs = self.teachers.outputs(batch, self.wants)?;
+        let soft = AdaptorOutput {
+            logits: self.teachers.mean_logits(&outputs)?,
+            logits_mask: outputs[0].logits_mask.clone(),
+            ..AdaptorOutput::default()
+        };
+        let soft = AdaptorOutput::from_inner(soft);
+        let teachers: Vec<_> = outputs.into_iter().map(AdaptorOutput::from_inner).collect();
         let forward = ForwardContext { dropout: Some(context.dropout()), wants: self.wants };
         let student = self.adaptor.adapt(&trainable.student, batch, forward)?;
 
@@ -228,11 +261,11 @@ where
         );
 
         let mut terms = LossTerms::default();
-        if let Some(loss) = self.kd_loss(&student, &teacher)? {
+        if let Some(loss) = self.kd_loss(&student, &soft)? {
             terms.push("kd_loss", loss, kd_weight);
         }
         for (index, one) in self.matches.iter().enumerate() {
-            let loss = one.loss(index, trainable, &student, &teacher)?;
+            let loss = one.loss(index, trainable, &student, &teachers[one.config.teacher])?;
             terms.push(one.name.clone(), loss, one.config.weight);
         }
         match hard_label_loss(&student) {

@@ -4,8 +4,8 @@ use brew_random::Key;
 use burn::tensor::backend::AutodiffBackend;
 
 use crate::{
-    Adaptor, BatchSource, DistillError, Distillation, Hooks, Projection, Student, Supervised, Teacher,
-    Trainable, Trained, fit,
+    Adaptor, BatchSource, DistillError, Distillation, Ensemble, Hooks, Projection, Student, Supervised,
+    Teacher, Trainable, Trained, fit,
 };
 
 /// Trains a model on gold labels, for a teacher or a baseline: TextBrewer's `BasicTrainer`.
@@ -79,10 +79,20 @@ where
         teacher: impl Teacher<B::InnerBackend, T> + 'static,
         adaptor: impl Adaptor<B, M, T> + 'static,
     ) -> Result<Self, DistillError> {
+        Self::with_teachers(config, distillation, losses, Ensemble::single(teacher), adaptor)
+    }
+
+    fn with_teachers(
+        config: TrainingConfig,
+        distillation: DistillationConfig,
+        losses: &LossRegistry<B>,
+        teachers: Ensemble<B::InnerBackend, T>,
+        adaptor: impl Adaptor<B, M, T> + 'static,
+    ) -> Result<Self, DistillError> {
         let mut problems = config.validate();
         problems.extend(distillation.validate(&losses.names()));
         ConfigError::from_problems(problems)?;
-        let objective = Distillation::new(distillation.clone(), losses, adaptor, teacher)?;
+        let objective = Distillation::with_teachers(distillation.clone(), losses, adaptor, teachers)?;
         Ok(Self { config, distillation, objective, projections: None })
     }
 
@@ -147,6 +157,58 @@ where
             );
         }
         GeneralDistiller::new(config, distillation, teacher, adaptor).map(Self)
+    }
+
+    /// Distils into `student`.
+    ///
+    /// # Errors
+    /// See [`fit`].
+    pub fn train(
+        self,
+        student: M,
+        batches: &dyn BatchSource<T>,
+        hooks: Hooks<'_, M>,
+    ) -> Result<Trained<B, M>, DistillError> {
+        self.0.train(student, batches, hooks)
+    }
+}
+
+/// Distils several teachers into one student: the mean of their logits, as TextBrewer's
+/// `MultiTeacherDistiller`, and, which that has not, matches with any one of them
+/// ([`IntermediateMatch::teacher`](brew_config::IntermediateMatch::teacher)).
+pub struct MultiTeacherDistiller<B: AutodiffBackend, M, T>(GeneralDistiller<B, M, T>);
+
+impl<B, M, T> MultiTeacherDistiller<B, M, T>
+where
+    B: AutodiffBackend,
+    M: Student<B>,
+{
+    /// A distiller with the shipped losses.
+    ///
+    /// # Errors
+    /// [`DistillError::Config`] with every problem of both configurations.
+    pub fn new(
+        config: TrainingConfig,
+        distillation: DistillationConfig,
+        teachers: Ensemble<B::InnerBackend, T>,
+        adaptor: impl Adaptor<B, M, T> + 'static,
+    ) -> Result<Self, DistillError> {
+        let losses = LossRegistry::default().with_nst_scale(distillation.nst_scale);
+        Self::with_losses(config, distillation, &losses, teachers, adaptor)
+    }
+
+    /// A distiller whose matches may name the losses of `losses`, the user's own included.
+    ///
+    /// # Errors
+    /// [`DistillError::Config`] with every problem of both configurations.
+    pub fn with_losses(
+        config: TrainingConfig,
+        distillation: DistillationConfig,
+        losses: &LossRegistry<B>,
+        teachers: Ensemble<B::InnerBackend, T>,
+        adaptor: impl Adaptor<B, M, T> + 'static,
+    ) -> Result<Self, DistillError> {
+        GeneralDistiller::with_teachers(config, distillation, losses, teachers, adaptor).map(Self)
     }
 
     /// Distils into `student`.

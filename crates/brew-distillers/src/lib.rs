@@ -8,6 +8,7 @@
 //! | [`BasicTrainer`] | [`Supervised`] | none |
 //! | [`BasicDistiller`] | [`Distillation`] without matches | a [`Teacher`] |
 //! | [`GeneralDistiller`] | [`Distillation`] with matches and projections | a [`Teacher`] |
+//! | [`MultiTeacherDistiller`] | [`Distillation`] of averaged logits, matches with any teacher | an [`Ensemble`] |
 //!
 //! Models, batches and data sets are the caller's own types: an [`Adaptor`] runs a model on a batch
 //! and names what comes out. Teachers run on the inner backend and build no graph.
@@ -17,6 +18,7 @@ mod batches;
 mod checkpoint;
 mod distillation;
 mod distillers;
+mod ensemble;
 mod error;
 mod fit;
 mod hooks;
@@ -32,7 +34,8 @@ pub use adaptor::{Adaptor, ForwardContext, Wants};
 pub use batches::{BatchSource, Counted, EpochBatches};
 pub use checkpoint::CheckpointFolder;
 pub use distillation::Distillation;
-pub use distillers::{BasicDistiller, BasicTrainer, GeneralDistiller};
+pub use distillers::{BasicDistiller, BasicTrainer, GeneralDistiller, MultiTeacherDistiller};
+pub use ensemble::Ensemble;
 pub use error::DistillError;
 pub use fit::{Trained, fit};
 pub use hooks::{Callback, CallbackError, CheckpointEvent, Hooks, StepReport};

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use brew_config::{DistillationConfig, IntermediateMatch, OptimizerConfig, TrainingConfig};
 use brew_distillers::{
     AdaptorOutput, BasicDistiller, BasicTrainer, Callback, CallbackError, Counted, DistillError,
-    Distillation, ForwardContext, GeneralDistiller, Hooks, LossTerms, ModelTeacher, Objective, StepContext,
-    StepReport, Teacher, Trainable, Wants,
+    Distillation, Ensemble, ForwardContext, GeneralDistiller, Hooks, LossTerms, ModelTeacher, Objective,
+    StepContext, StepReport, Teacher, Trainable, Wants,
 };
 use brew_losses::{FeatureTensor, LossRegistry};
 use brew_random::Key;
@@ -187,6 +187,45 @@ fn a_side_that_gives_fewer_predictions_is_named() {
     );
     let error = no_losses.unwrap_err().to_string();
     assert!(error.contains("hard_label_weight = 1") && error.contains("`losses`"), "{error}");
+}
+
+#[test]
+fn a_match_names_its_teacher_and_logits_are_averaged_over_all() {
+    let hidden = |value: f32| Tensor::<B, 3>::full([1, 2, 3], value, &Default::default());
+    let says = |logits: &[[f32; 3]; 2], value: f32| {
+        let logits = vec![rows::<B>(logits).into()];
+        Box::new(Says(AdaptorOutput { logits, hidden: vec![hidden(value)], ..AdaptorOutput::default() }))
+            as Box<dyn Teacher<B, ()>>
+    };
+    let config = DistillationConfig {
+        hard_label_weight: 0.0,
+        intermediate_matches: vec![
+            IntermediateMatch::hidden(0, 0, "hidden_mse"),
+            IntermediateMatch::hidden(0, 0, "hidden_mse").with_teacher(1),
+        ],
+        ..at_two()
+    };
+    let adaptor = |_: &Linear<AB>, _: &(), _: ForwardContext| {
+        let hidden = vec![Tensor::<AB, 3>::zeros([1, 2, 3], &Default::default())];
+        Ok(AdaptorOutput { hidden, ..AdaptorOutput::from_logits(rows::<AB>(&START_S)) })
+    };
+    let teachers = Ensemble::new(vec![says(&START_T, 2.0), says(&END_T, 3.0)]).unwrap();
+    let losses = LossRegistry::default();
+    let mut objective =
+        Distillation::<AB, Linear<AB>, ()>::with_teachers(config.clone(), &losses, adaptor, teachers)
+            .unwrap();
+    let terms = objective.loss(&Trainable::new(linear(1, 1, 1)), &(), &CONTEXT).unwrap();
+    close(value(&terms, "hidden_hidden_mse_0_0"), 4.0);
+    close(value(&terms, "hidden_hidden_mse_0_0_teacher1"), 9.0);
+    let half = |row: usize| std::array::from_fn(|at| (START_T[row][at] + END_T[row][at]) / 2.0);
+    close(value(&terms, "kd_loss"), mean(&[row_kd(START_S[0], half(0)), row_kd(START_S[1], half(1))]));
+
+    let alone = Ensemble::new(vec![says(&START_T, 2.0)]).unwrap();
+    let error = Distillation::<AB, Linear<AB>, ()>::with_teachers(config, &losses, adaptor, alone)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("intermediate_matches[1].teacher"), "{error}");
 }
 
 /// Texts of three tokens and one of padding.

@@ -74,7 +74,9 @@ impl Run {
             *from = model_folder(from)?;
         }
         if let (RunKind::Distill, Some(teacher)) = (kind, &mut config.teacher) {
-            teacher.from = model_folder(&teacher.from)?;
+            for folder in &mut teacher.from {
+                *folder = model_folder(folder)?;
+            }
         }
         let data = &config.data;
         let train_path = data.train.as_deref().expect("checked above");
@@ -85,22 +87,20 @@ impl Run {
         };
 
         let model_source = config.model.from.as_deref();
-        let teacher_folder = match kind {
-            RunKind::Distill => config.teacher.as_ref().map(|teacher| teacher.from.as_path()),
-            RunKind::Train => None,
+        let teacher_folders: &[PathBuf] = match (kind, &config.teacher) {
+            (RunKind::Distill, Some(teacher)) => &teacher.from,
+            _ => &[],
         };
         let tokenizer_folder = config
             .model
             .tokenizer
             .as_deref()
             .or(model_source)
-            .or(teacher_folder)
+            .or(teacher_folders.first().map(PathBuf::as_path))
             .expect("checked above")
             .to_path_buf();
         let tokenizer = TextTokenizer::from_folder(&tokenizer_folder)?;
         let model = model_config(&config, &labels)?;
-        let teacher =
-            teacher_folder.map(|folder| BertConfig::from_file(&folder.join("config.json"))).transpose()?;
 
         let mut fit = Vec::new();
         check_vocabulary(&mut fit, "model", &model, &tokenizer);
@@ -111,11 +111,12 @@ impl Run {
                 format!("the model has {} positions; lower it", model.max_position_embeddings),
             ));
         }
-        if let (Some(teacher), Some(folder)) = (&teacher, teacher_folder) {
-            check_vocabulary(&mut fit, "teacher", teacher, &tokenizer);
+        for (index, folder) in teacher_folders.iter().enumerate() {
+            let teacher = BertConfig::from_file(&folder.join("config.json"))?;
+            check_vocabulary(&mut fit, "teacher", &teacher, &tokenizer);
             check_same_tokenizer(&mut fit, folder, &tokenizer_folder, &tokenizer)?;
-            check_labels(&mut fit, teacher, &labels);
-            check_matches(&mut fit, &config, &model, teacher);
+            check_labels(&mut fit, folder, &teacher, &labels);
+            check_matches(&mut fit, &config, &model, index, &teacher);
         }
         let positive = positive_label(&mut fit, &config, &labels);
         RunError::check(fit)?;
@@ -187,12 +188,28 @@ fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
     }
     let has_tokenizer = config.model.tokenizer.is_some()
         || config.model.from.is_some()
-        || (kind == RunKind::Distill && config.teacher.is_some());
+        || (kind == RunKind::Distill && config.teacher.as_ref().is_some_and(|one| !one.from.is_empty()));
     if !has_tokenizer {
         missing("model.tokenizer", "name the folder with tokenizer.json or vocab.txt");
     }
-    if kind == RunKind::Distill && config.teacher.is_none() {
+    let teachers = config.teacher.as_ref().map_or(0, |teacher| teacher.from.len());
+    if kind == RunKind::Distill && teachers == 0 {
         missing("teacher.from", "name the teacher's checkpoint folder, or use `textbrew train`");
+    }
+    let weights = config.teacher.as_ref().and_then(|teacher| teacher.weights.as_ref());
+    if let Some(weights) = weights.filter(|weights| {
+        weights.len() != teachers
+            || weights.iter().any(|weight| !weight.is_finite() || *weight < 0.0)
+            || weights.iter().sum::<f64>() <= 0.0
+    }) {
+        let remedy = format!("give each of the {teachers} teachers one, 0 or more, not all 0");
+        found.push(Problem::new("teacher.weights", format!("{weights:?}"), remedy));
+    }
+    for (index, one) in config.distillation.intermediate_matches.iter().enumerate() {
+        if kind == RunKind::Distill && one.teacher >= teachers.max(1) {
+            let field = format!("distillation.intermediate_matches[{index}].teacher");
+            found.push(Problem::new(field, one.teacher, format!("there are {teachers}, counted from 0")));
+        }
     }
     for (field, value) in
         [("data.batch_size", config.data.batch_size), ("data.eval_batch_size", config.data.eval_batch_size)]
@@ -276,13 +293,13 @@ fn check_same_tokenizer(
     Ok(())
 }
 
-fn check_labels(found: &mut Vec<Problem>, teacher: &BertConfig, labels: &LabelSet) {
+fn check_labels(found: &mut Vec<Problem>, folder: &Path, teacher: &BertConfig, labels: &LabelSet) {
     let unnamed = teacher.labels.iter().all(|name| name.starts_with("LABEL_"));
     let same = if unnamed { teacher.num_labels() == labels.len() } else { teacher.labels == labels.names() };
     if !same {
         found.push(Problem::new(
             "teacher.from",
-            format!("labels {:?}", teacher.labels),
+            format!("{} with labels {:?}", folder.display(), teacher.labels),
             format!(
                 "the run's labels are {:?}; give data.labels in the teacher's order, or a teacher of these labels",
                 labels.names()
@@ -291,9 +308,16 @@ fn check_labels(found: &mut Vec<Problem>, teacher: &BertConfig, labels: &LabelSe
     }
 }
 
-/// Layers that exist and widths that agree.
-fn check_matches(found: &mut Vec<Problem>, config: &RunConfig, student: &BertConfig, teacher: &BertConfig) {
-    for (index, one) in config.distillation.intermediate_matches.iter().enumerate() {
+/// Layers that exist and widths that agree, for the matches with teacher `number`.
+fn check_matches(
+    found: &mut Vec<Problem>,
+    config: &RunConfig,
+    student: &BertConfig,
+    number: usize,
+    teacher: &BertConfig,
+) {
+    let matches = config.distillation.intermediate_matches.iter().enumerate();
+    for (index, one) in matches.filter(|(_, one)| one.teacher == number) {
         let at = format!("distillation.intermediate_matches[{index}]");
         for (field, layers, model) in [("layer_T", &one.layer_t, teacher), ("layer_S", &one.layer_s, student)]
         {

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use brew_config::{DistillationConfig, TrainingConfig};
 use brew_data::TextFileSpec;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A run as its file describes it, nothing checked yet.
 ///
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// |---|---|
 /// | `[data]` | files, columns, labels, batches: [`DataConfig`] |
 /// | `[model]` | the model that is trained, the student of a distillation: [`ModelConfig`] |
-/// | `[teacher]` | the teacher of a distillation: [`TeacherConfig`] |
+/// | `[teacher]` | the teacher or teachers of a distillation: [`TeacherConfig`] |
 /// | `[training]` | [`TrainingConfig`]; its `output_dir` is the run's folder |
 /// | `[distillation]` | [`DistillationConfig`] |
 /// | `[evaluation]` | [`EvaluationConfig`] |
@@ -107,12 +107,34 @@ pub struct ModelConfig {
     pub reinitialise_head: bool,
 }
 
-/// The model that teaches.
+/// The model that teaches, or several whose logits are averaged.
+///
+/// | field | default | meaning |
+/// |---|---|---|
+/// | `from` | | checkpoint folder of a fine-tuned classifier, or of a finished run; or a list of them |
+/// | `weights` | all alike | how much each of several counts in the mean of the logits |
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TeacherConfig {
-    /// Checkpoint folder of a fine-tuned classifier, or the folder of a finished run.
-    pub from: PathBuf,
+    /// Checkpoint folders of fine-tuned classifiers, or folders of finished runs.
+    #[serde(deserialize_with = "one_or_many")]
+    pub from: Vec<PathBuf>,
+    /// How much each teacher counts in the mean of the logits; all alike where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Vec<f64>>,
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a folder or a list of folders")]
+    enum Folders {
+        One(PathBuf),
+        Many(Vec<PathBuf>),
+    }
+    Ok(match Folders::deserialize(deserializer)? {
+        Folders::One(folder) => vec![folder],
+        Folders::Many(folders) => folders,
+    })
 }
 
 /// What is measured and which checkpoint counts.

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use brew_data::{Batch, ClassificationReport};
 use brew_distillers::{
-    BasicTrainer, BatchSource, CachedLogits, Callback, CallbackError, CheckpointEvent, GeneralDistiller,
-    Hooks, ModelTeacher, StepReport, Trained,
+    BasicTrainer, BatchSource, CachedLogits, Callback, CallbackError, CheckpointEvent, Ensemble, Hooks,
+    ModelTeacher, MultiTeacherDistiller, StepReport, Teacher, Trained,
 };
 use brew_models::{
     BertForSequenceClassification, LoadOptions, StudentHead, load_pretrained, save_pretrained,
@@ -88,7 +88,7 @@ impl BackendJob for TrainJob<'_> {
         }
         // Weights are read before the output folder is touched: a broken checkpoint leaves no trace.
         let student = initial_model::<B>(&run, self.observer, &device)?;
-        let teacher = teacher::<B>(&run, &device)?;
+        let teachers = teachers::<B>(&run, &device)?;
         let parameters = Module::<B>::num_params(&student);
         let config = serde_json::to_value(run.config()).expect("a configuration is JSON");
         let folder = RunFolder::open(run.output(), self.policy, &config)?;
@@ -105,7 +105,7 @@ impl BackendJob for TrainJob<'_> {
             .with_checkpoints(folder.checkpoints())
             .resuming(self.policy == OutputPolicy::Resume)
             .with_stop(self.stop);
-        let trained = fit_model(&run, student, teacher, &batches, hooks)?;
+        let trained = fit_model(&run, student, teachers, &batches, hooks)?;
 
         let mut summary = Summary {
             command: run.kind().name(),
@@ -165,39 +165,49 @@ fn initial_model<B: AutodiffBackend>(
     }
 }
 
-fn teacher<B: AutodiffBackend>(
+/// The teachers of a distillation, none of a training on labels.
+fn teachers<B: AutodiffBackend>(
     run: &Run,
     device: &B::Device,
-) -> Result<Option<Student<B::InnerBackend>>, RunError> {
-    match (run.kind, &run.config.teacher) {
-        (RunKind::Distill, Some(teacher)) => {
-            let options = LoadOptions { num_labels: Some(run.labels.len()), ..LoadOptions::default() };
-            Ok(Some(load_pretrained::<B::InnerBackend>(&teacher.from, &options, device)?.model))
-        }
-        _ => Ok(None),
-    }
+) -> Result<Vec<Student<B::InnerBackend>>, RunError> {
+    let folders = match (run.kind, &run.config.teacher) {
+        (RunKind::Distill, Some(teacher)) => teacher.from.as_slice(),
+        _ => &[],
+    };
+    let options = LoadOptions { num_labels: Some(run.labels.len()), ..LoadOptions::default() };
+    folders
+        .iter()
+        .map(|folder| Ok(load_pretrained::<B::InnerBackend>(folder, &options, device)?.model))
+        .collect()
 }
 
 /// Runs the distiller that the run asks for.
 fn fit_model<B: AutodiffBackend>(
     run: &Run,
     student: Student<B>,
-    teacher: Option<Student<B::InnerBackend>>,
+    teachers: Vec<Student<B::InnerBackend>>,
     batches: &dyn BatchSource<Batch<B>>,
     hooks: Hooks<'_, Student<B>>,
 ) -> Result<Trained<B, Student<B>>, RunError> {
     let training = run.config.training.clone();
-    let Some(teacher) = teacher else {
+    if teachers.is_empty() {
         return Ok(BasicTrainer::new(training, ClassifierAdaptor).train(student, batches, hooks)?);
-    };
+    }
     let distillation = run.config.distillation.clone();
-    let teacher = ModelTeacher::new(teacher, InnerAdaptor(ClassifierAdaptor));
-    let distiller = if distillation.is_caching_logits {
+    let cached = distillation.is_caching_logits;
+    let members = teachers.into_iter().map(|model| -> Box<dyn Teacher<_, Batch<B>>> {
+        let teacher = ModelTeacher::new(model, InnerAdaptor(ClassifierAdaptor));
         let ids = |batch: &Batch<B>| (batch.ids.clone(), batch.input_ids.device());
-        GeneralDistiller::new(training, distillation, CachedLogits::new(teacher, ids), ClassifierAdaptor)?
-    } else {
-        GeneralDistiller::new(training, distillation, teacher, ClassifierAdaptor)?
+        if cached { Box::new(CachedLogits::new(teacher, ids)) } else { Box::new(teacher) }
+    });
+    let members: Vec<_> = members.collect();
+    let weights = run.config.teacher.as_ref().and_then(|teacher| teacher.weights.clone());
+    let ensemble = match weights {
+        Some(weights) => Ensemble::weighted(members, weights)?,
+        None => Ensemble::new(members)?,
     };
+    // With one teacher it is the GeneralDistiller.
+    let distiller = MultiTeacherDistiller::new(training, distillation, ensemble, ClassifierAdaptor)?;
     Ok(distiller.train(student, batches, hooks)?)
 }
 
