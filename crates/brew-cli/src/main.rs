@@ -22,10 +22,21 @@ fn main() -> ExitCode {
     match commands::run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", explain(&error));
             exit_code(&error)
         }
     }
+}
+
+/// The error and its causes, each said once: many of the library's messages hold their cause.
+fn explain(error: &Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// 2 where the input is at fault, 1 where the run failed.
@@ -33,5 +44,16 @@ fn exit_code(error: &Error) -> ExitCode {
     match error.downcast_ref::<RunError>() {
         Some(error) if error.is_input() => ExitCode::from(2),
         _ => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_said_once() {
+        let error = Error::msg("disk full").context("cannot write a: disk full").context("run stopped");
+        assert_eq!(explain(&error), "run stopped: cannot write a: disk full");
     }
 }

@@ -20,7 +20,7 @@ fn a_missing_data_file_is_named() {
 fn an_empty_data_file_is_named() {
     let shop = Workshop::new();
     shop.write("train.tsv", "");
-    shop.refuse(&TRAIN, 2, &["train.tsv", "empty"]);
+    shop.refuse(&TRAIN, 2, &["train.tsv", "no example"]);
 }
 
 #[test]
@@ -88,14 +88,14 @@ fn what_cannot_be_distilled_is_refused_before_the_first_step() {
     shop.refuse(&distill(&["distillation.temperature=-8"]), 2, &["distillation.temperature", "-8"]);
     shop.refuse(
         &distill(&[
-            r#"distillation.intermediate_matches=[{layer_T=1,layer_S=1,feature="hidden",loss="hiden_mse"}]"#,
+            r#"distillation.intermediate_matches=[{layer_T=1,layer_S=1,feature="hidden",loss="hiden_mse",weight=1}]"#,
         ]),
         2,
         &["intermediate_matches[0].loss", "hiden_mse", "hidden_mse"],
     );
     shop.refuse(
         &distill(&[
-            r#"distillation.intermediate_matches=[{layer_T=9,layer_S=1,feature="hidden",loss="hidden_mse"}]"#,
+            r#"distillation.intermediate_matches=[{layer_T=9,layer_S=1,feature="hidden",loss="hidden_mse",weight=1}]"#,
         ]),
         2,
         &["intermediate_matches[0].layer_T", "9", "0 to 2"],
@@ -105,7 +105,7 @@ fn what_cannot_be_distilled_is_refused_before_the_first_step() {
     shop.refuse(
         &distill(&[
             "model.config=narrow.json",
-            r#"distillation.intermediate_matches=[{layer_T=2,layer_S=1,feature="hidden",loss="hidden_mse"}]"#,
+            r#"distillation.intermediate_matches=[{layer_T=2,layer_S=1,feature="hidden",loss="hidden_mse",weight=1}]"#,
         ]),
         2,
         &["intermediate_matches[0].proj", "missing", r#"["linear", 4, 8]"#],

@@ -28,7 +28,7 @@ pub enum DataError {
         source: io::Error,
     },
     /// A file without a single row of data.
-    #[error("{}: holds no row of data", path.display())]
+    #[error("{}: holds no example; give a file with one example a line", path.display())]
     Empty {
         /// The file.
         path: PathBuf,

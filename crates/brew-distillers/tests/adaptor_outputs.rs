@@ -239,12 +239,7 @@ fn student_adaptor(
     Ok(token_output(model, batch.tokens.clone(), batch.mask.clone()))
 }
 
-fn teacher(
-    outputs: usize,
-) -> ModelTeacher<
-    Linear<B>,
-    impl Fn(&Linear<B>, &Texts, ForwardContext) -> Result<AdaptorOutput<B>, DistillError>,
-> {
+fn teacher(outputs: usize) -> impl Teacher<B, Texts> + 'static {
     ModelTeacher::new(linear(2, WIDTH, outputs), |model: &Linear<B>, batch: &Texts, _: ForwardContext| {
         Ok(token_output(model, batch.tokens.clone().inner(), batch.mask.clone().inner()))
     })

@@ -13,7 +13,7 @@ use brew_random::Key;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
 use crate::classification::TextBatches;
-use crate::{Metric, RunConfig, RunError};
+use crate::{Metric, RunConfig, RunError, model_folder};
 
 /// Whether a run learns from labels or from a teacher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +67,15 @@ impl Run {
     /// # Errors
     /// [`RunError::Config`] with every problem of the configuration at once; otherwise the first
     /// file that cannot be used.
-    pub fn check<B: Backend>(config: RunConfig, kind: RunKind) -> Result<Self, RunError> {
+    pub fn check<B: Backend>(mut config: RunConfig, kind: RunKind) -> Result<Self, RunError> {
         RunError::check(problems::<B>(&config, kind))?;
+        // The folder of a finished run stands for the model in it.
+        if let Some(from) = &mut config.model.from {
+            *from = model_folder(from)?;
+        }
+        if let (RunKind::Distill, Some(teacher)) = (kind, &mut config.teacher) {
+            teacher.from = model_folder(&teacher.from)?;
+        }
         let data = &config.data;
         let train_path = data.train.as_deref().expect("checked above");
         let raw_train = read_examples(train_path, &data.columns)?;

@@ -87,7 +87,7 @@ impl Default for DataConfig {
 ///
 /// | field | default | meaning |
 /// |---|---|---|
-/// | `from` | none | Hugging Face checkpoint folder to start from |
+/// | `from` | none | Hugging Face checkpoint folder, or finished run, to start from |
 /// | `layers` | all | encoder layers of `from` to keep, counted from 0 |
 /// | `config` | none | `config.json` of a model to initialise at random |
 /// | `tokenizer` | `from`, else the teacher's | folder with `tokenizer.json` or `vocab.txt` |
@@ -95,7 +95,7 @@ impl Default for DataConfig {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Checkpoint folder to start from.
+    /// Checkpoint folder, or the folder of a finished run, to start from.
     pub from: Option<PathBuf>,
     /// Encoder layers of `from` to keep, counted from 0.
     pub layers: Option<Vec<usize>>,
@@ -111,7 +111,7 @@ pub struct ModelConfig {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TeacherConfig {
-    /// Checkpoint folder of a fine-tuned classifier.
+    /// Checkpoint folder of a fine-tuned classifier, or the folder of a finished run.
     pub from: PathBuf,
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use brew_config::ConfigError;
 use toml::{Table, Value};
 
 use crate::{RunConfig, RunError};
@@ -19,13 +20,37 @@ pub fn load_run(path: &Path, settings: &[String]) -> Result<RunConfig, RunError>
     }
     // The file by itself first, so that its own mistakes are told with their line.
     brew_config::load::<RunConfig>(path)?;
-    let mut table: Table = brew_config::load(path)?;
-    for setting in settings {
-        apply(&mut table, setting)?;
+    let file: Table = brew_config::load(path)?;
+    let with = |settings: &[String]| -> Result<Result<RunConfig, ConfigError>, RunError> {
+        let mut table = file.clone();
+        for setting in settings {
+            apply(&mut table, setting)?;
+        }
+        Ok(brew_config::from_toml_str(&toml::to_string(&table).expect("a table is TOML")))
+    };
+    match with(settings)? {
+        Ok(config) => Ok(config),
+        Err(error) => {
+            // The setting with which it first goes wrong.
+            let first = (1..=settings.len()).find(|&count| matches!(with(&settings[..count]), Ok(Err(_))));
+            let setting = &settings[first.unwrap_or(settings.len()) - 1];
+            Err(RunError::Setting { setting: setting.clone(), reason: reason(error) })
+        }
     }
-    let text = toml::to_string(&table).expect("a table is TOML");
-    brew_config::from_toml_str(&text)
-        .map_err(|error| RunError::Setting { setting: settings.join(" --set "), reason: error.to_string() })
+}
+
+/// What is wrong, without a place: the lines are of no file of the user's.
+fn reason(error: ConfigError) -> String {
+    match error {
+        ConfigError::Malformed { message, .. } => message,
+        ConfigError::UnknownKey { key, nearest, known, .. } => {
+            ConfigError::UnknownKey { path: None, line: None, key, nearest, known }.to_string()
+        }
+        ConfigError::UnknownValue { value, nearest, known, .. } => {
+            ConfigError::UnknownValue { path: None, line: None, value, nearest, known }.to_string()
+        }
+        other => other.to_string(),
+    }
 }
 
 fn apply(table: &mut Table, setting: &str) -> Result<(), RunError> {
@@ -86,8 +111,10 @@ mod tests {
 
     #[test]
     fn a_misspelt_setting_names_the_nearest_key() {
-        let error = load("", &["training.num_epoch=3"]).unwrap_err().to_string();
-        assert!(error.contains("num_epoch") && error.contains("num_epochs"), "{error}");
+        let settings = ["training.seed=1", "training.num_epoch=3", "training.log_every=5"];
+        let error = load("", &settings).unwrap_err().to_string();
+        assert!(error.starts_with("--set training.num_epoch=3: "), "{error}");
+        assert!(error.contains("did you mean `num_epochs`") && !error.contains("line"), "{error}");
     }
 
     #[test]

@@ -8,14 +8,14 @@ use std::process::{Command, Stdio};
 
 /// What the program said and how it ended.
 #[derive(Debug)]
-pub struct Outcome {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// A temporary folder with `vocab/`, `config.json`, `train.tsv`, `dev.tsv` and `run.toml`.
-pub struct Workshop {
+pub(crate) struct Workshop {
     folder: tempfile::TempDir,
 }
 
@@ -40,7 +40,7 @@ optimizer = { lr = 1e-2 }
 "#;
 
 impl Workshop {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let shop = Self { folder: tempfile::tempdir().unwrap() };
         let mut vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n".to_owned();
         for word in WORDS {
@@ -48,23 +48,23 @@ impl Workshop {
         }
         fs::create_dir(shop.path("vocab")).unwrap();
         shop.write("vocab/vocab.txt", &vocabulary);
-        shop.write("config.json", &config(8, 2));
-        shop.write("train.tsv", &texts(40));
-        shop.write("dev.tsv", &texts(12));
+        shop.write("config.json", config(8, 2));
+        shop.write("train.tsv", texts(40));
+        shop.write("dev.tsv", texts(12));
         shop.write("run.toml", RUN);
         shop
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         fs::write(self.path(name), content).unwrap();
     }
 
     /// Every file below the folder, sorted, by its path from there.
-    pub fn files(&self) -> Vec<PathBuf> {
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         fn walk(folder: &Path, root: &Path, found: &mut Vec<PathBuf>) {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
@@ -80,13 +80,13 @@ impl Workshop {
         found
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_textbrew"));
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
         command
     }
 
-    pub fn textbrew(&self, arguments: &[&str]) -> Outcome {
+    pub(crate) fn textbrew(&self, arguments: &[&str]) -> Outcome {
         let output = self.command(arguments).output().unwrap();
         Outcome {
             code: output.status.code(),
@@ -96,7 +96,7 @@ impl Workshop {
     }
 
     /// Runs the program and expects it to succeed.
-    pub fn succeed(&self, arguments: &[&str]) -> Outcome {
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> Outcome {
         let outcome = self.textbrew(arguments);
         assert_eq!(outcome.code, Some(0), "textbrew {arguments:?}: {}", outcome.stderr);
         outcome
@@ -104,7 +104,7 @@ impl Workshop {
 
     /// Runs the program and expects it to refuse with `code`, to name everything in `named` and to
     /// change no file.
-    pub fn refuse(&self, arguments: &[&str], code: i32, named: &[&str]) {
+    pub(crate) fn refuse(&self, arguments: &[&str], code: i32, named: &[&str]) {
         let before = self.files();
         let outcome = self.textbrew(arguments);
         let said = &outcome.stderr;
@@ -119,7 +119,7 @@ impl Workshop {
 }
 
 /// A `config.json`.
-pub fn config(width: usize, layers: usize) -> String {
+pub(crate) fn config(width: usize, layers: usize) -> String {
     format!(
         r#"{{"model_type": "bert", "vocab_size": 15, "hidden_size": {width}, "num_hidden_layers": {layers},
         "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 16,
@@ -128,7 +128,7 @@ pub fn config(width: usize, layers: usize) -> String {
 }
 
 /// Lines of text and label, told apart by their adjective.
-pub fn texts(count: usize) -> String {
+pub(crate) fn texts(count: usize) -> String {
     let mut lines = String::new();
     for index in 0..count {
         let label = if index % 6 < 3 { "pos" } else { "neg" };
