@@ -164,8 +164,7 @@ fn check_distribution(problem: &mut impl FnMut(String, String, &str), field: &st
         check_probability(problem, &format!("{field}[{index}]"), probability);
     }
     let sum: f64 = p.iter().sum();
-    // Written `not close`, for a sum that is not a number.
-    if !((sum - 1.0).abs() <= 1e-6) {
+    if !(1.0 - 1e-6..=1.0 + 1e-6).contains(&sum) {
         problem(field.to_owned(), format!("{p:?}"), &format!("must have the sum 1, not {sum}"));
     }
 }
