@@ -59,8 +59,8 @@ pub enum ConfigError {
     },
     /// A name among the intermediate matches that is no preset.
     #[error(
-        "{}unknown preset `{name}`{}; write one of {}, then `_`, then one of {}, or a table with `layer_T` and so on",
-        place(path, *line), did_you_mean(nearest), families.join(", "), kinds.join(", ")
+        "{}unknown preset `{name}`{}; write {}, or a table with `layer_T` and so on",
+        place(path, *line), did_you_mean(nearest), crate::presets::how_to_write()
     )]
     UnknownPreset {
         /// The file, where there is one.
@@ -71,10 +71,6 @@ pub enum ConfigError {
         name: String,
         /// The preset it resembles.
         nearest: Option<String>,
-        /// What a preset's name begins with.
-        families: Vec<String>,
-        /// What it ends with.
-        kinds: Vec<String>,
     },
     /// The text is not TOML or JSON, or a value has the wrong type.
     #[error("{}{message}; correct the file at that place", place(path, *line))]

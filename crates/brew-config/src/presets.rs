@@ -285,15 +285,15 @@ impl ConfigError {
     pub(crate) fn unknown_preset(name: &str, line: Option<usize>) -> Self {
         let names = preset_names();
         let nearest = nearest(name, names.iter().map(String::as_str)).map(str::to_string);
-        Self::UnknownPreset {
-            path: None,
-            line,
-            name: name.to_string(),
-            nearest,
-            families: FAMILIES.map(|(family, _)| family.to_string()).to_vec(),
-            kinds: KINDS.map(|(kind, ..)| kind.to_string()).to_vec(),
-        }
+        Self::UnknownPreset { path: None, line, name: name.to_string(), nearest }
     }
+}
+
+/// What a preset's name is made of, for messages.
+pub(crate) fn how_to_write() -> String {
+    let families = FAMILIES.map(|(family, _)| family).join(", ");
+    let kinds = KINDS.map(|(kind, ..)| kind).join(", ");
+    format!("one of {families}, then `_`, then one of {kinds}")
 }
 
 /// Reads `intermediate_matches`: a list of tables and names of presets, or null for none.

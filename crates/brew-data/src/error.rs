@@ -180,7 +180,7 @@ pub enum DataError {
     MissingSpecialToken {
         /// The file, or what the vocabulary is.
         origin: String,
-        /// What the token is for: `unk`, `cls`, `sep` or `pad`.
+        /// What the token is for: `unk`, `cls`, `sep`, `pad` or `mask`.
         role: &'static str,
         /// The token.
         token: String,
@@ -204,6 +204,12 @@ pub enum DataError {
         id: u64,
         /// What the tokenizer said.
         message: String,
+    },
+    /// Augmentations with fields out of range.
+    #[error("{}", problems.join("; "))]
+    BadAugmentation {
+        /// All of them, with field, value and allowed range.
+        problems: Vec<String>,
     },
     /// Batches of nothing.
     #[error("batch_size must be at least 1")]

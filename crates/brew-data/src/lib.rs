@@ -34,6 +34,8 @@
 //! # }
 //! ```
 
+pub mod augment;
+mod augmenter;
 pub mod bag_of_words;
 mod batch;
 mod error;
@@ -46,6 +48,7 @@ mod reader;
 mod sampler;
 mod tokenizer;
 
+pub use augmenter::{Augmentation, AugmentationProblem, Augmenter};
 pub use batch::{Batch, Collator, IGNORED_LABEL};
 pub use error::DataError;
 pub use example::{Example, Origin, RawExample};

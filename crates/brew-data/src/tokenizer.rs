@@ -11,7 +11,7 @@ use tokenizers::normalizers::bert::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::utils::truncation::{TruncationParams, TruncationStrategy, truncate_encodings};
-use tokenizers::{AddedToken, ModelWrapper, PostProcessor, Tokenizer};
+use tokenizers::{AddedToken, Encoding, ModelWrapper, PostProcessor, Tokenizer};
 
 use crate::{DataError, Example, Feature};
 
@@ -172,6 +172,33 @@ impl TextTokenizer {
     /// The id that padding has.
     pub fn pad_id(&self) -> u32 {
         self.pad_id
+    }
+
+    /// The id of the mask, if the vocabulary holds one.
+    pub fn mask_id(&self) -> Option<u32> {
+        self.special_id("mask_token", ["[MASK]", "<mask>"])
+    }
+
+    /// The ids of the tokens that give a text its structure, such as `[CLS]`, `[SEP]` and `[PAD]`, in
+    /// ascending order: all special tokens but the mask and the unknown word, which stand for words.
+    pub fn structural_ids(&self) -> Vec<u32> {
+        let added = self.tokenizer.get_added_tokens_decoder();
+        let mut ids: Vec<u32> =
+            added.into_iter().filter_map(|(id, token)| token.special.then_some(id)).collect();
+        // A tokenizer.json need not list them: what stands around two empty texts.
+        ids.extend(self.tokenizer.encode_fast(("", ""), true).iter().flat_map(Encoding::get_ids));
+        ids.push(self.pad_id);
+        let words = [self.mask_id(), self.special_id("unk_token", ["[UNK]", "<unk>"])];
+        ids.retain(|id| !words.contains(&Some(*id)));
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// The id of the token that the configuration names, else of the first usual one there is.
+    fn special_id(&self, key: &str, usual: [&str; 2]) -> Option<u32> {
+        let named = files::token(Some(&self.config), key);
+        named.into_iter().chain(usual).find_map(|token| self.token_id(token))
     }
 
     /// One more than the highest token id: the least number of rows of a model's word embeddings.

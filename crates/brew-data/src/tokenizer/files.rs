@@ -48,7 +48,7 @@ fn bad(path: &Path, message: String) -> DataError {
 }
 
 /// A special token in a configuration: a string, or an object with its `content`.
-fn token<'a>(config: Option<&'a Value>, key: &str) -> Option<&'a str> {
+pub(super) fn token<'a>(config: Option<&'a Value>, key: &str) -> Option<&'a str> {
     let value = config?.get(key)?;
     value.as_str().or_else(|| value.get("content")?.as_str())
 }

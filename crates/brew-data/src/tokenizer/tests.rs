@@ -197,6 +197,7 @@ fn other_models_than_word_pieces_work_from_their_file() {
     std::fs::write(folder.path().join("tokenizer.json"), file.to_string()).unwrap();
     let tokenizer = TextTokenizer::from_folder(folder.path()).unwrap();
     assert_eq!((tokenizer.pad_id(), tokenizer.vocab_size()), (1, 6));
+    assert_eq!((tokenizer.mask_id(), tokenizer.structural_ids()), (Some(5), vec![0, 1, 2]));
     let feature = tokenizer.encode(&Example::new(0, "a zz a a").with_pair("a <mask>"), 8).unwrap();
     assert_eq!(feature.input_ids, [0, 4, 3, 2, 2, 4, 5, 2]);
     assert_eq!(feature.token_type_ids, [0; 8]);
@@ -204,6 +205,24 @@ fn other_models_than_word_pieces_work_from_their_file() {
     tokenizer.save(&saved).unwrap();
     assert!(!saved.join("vocab.txt").exists());
     assert_eq!(TextTokenizer::from_folder(&saved).unwrap().vocab_size(), 6);
+}
+
+#[test]
+fn masks_and_unknown_words_are_words_and_other_special_tokens_structure() {
+    let words = ["a", "[SEP]", "[UNK]", "[CLS]", "[MASK]", "[PAD]"].map(String::from);
+    let tokenizer = TextTokenizer::from_vocabulary(words.to_vec(), WordPieceOptions::default()).unwrap();
+    assert_eq!((tokenizer.mask_id(), tokenizer.structural_ids()), (Some(4), vec![1, 3, 5]));
+    let tokenizer = TextTokenizer::from_vocabulary(
+        words[..4].iter().cloned().chain(["[PAD]".into()]).collect(),
+        WordPieceOptions::default(),
+    )
+    .unwrap();
+    assert_eq!((tokenizer.mask_id(), tokenizer.structural_ids()), (None, vec![1, 3, 4]));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("vocab.txt"), words.join("\n")).unwrap();
+    std::fs::write(folder.path().join("tokenizer_config.json"), r#"{"mask_token": "a"}"#).unwrap();
+    let tokenizer = TextTokenizer::from_folder(folder.path()).unwrap();
+    assert_eq!(tokenizer.mask_id(), Some(0), "as the configuration names it");
 }
 
 #[test]
