@@ -1,7 +1,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Checks;
-use crate::{IntermediateMatch, Problem, TemperatureScheduler, WeightScheduler};
+use crate::{IntermediateMatch, KdLossType, Problem, TemperatureScheduler, WeightScheduler};
+
+/// Relation heads of `minilm_relation` where the configuration does not say otherwise: the attention heads of
+/// BERT-base.
+pub const DEFAULT_RELATION_HEADS: usize = 12;
 
 /// What the student learns, and from what: the total loss is
 /// `kd_loss_weight · L_KD + hard_label_weight · ΣL_hard + Σ weight_i · L_i` over the intermediate matches.
@@ -14,7 +18,7 @@ use crate::{IntermediateMatch, Problem, TemperatureScheduler, WeightScheduler};
 /// | `temperature_scheduler` | `none` | see [`TemperatureScheduler`] | |
 /// | `hard_label_weight` | 0 | weight of the adaptor's own losses | ≥ 0 |
 /// | `hard_label_weight_scheduler` | `none` | see [`WeightScheduler`] | |
-/// | `kd_loss_type` | `ce` | loss on the logits | `ce`, `mse` |
+/// | `kd_loss_type` | `ce` | loss on the logits | see [`KdLossType`] |
 /// | `kd_loss_weight` | 1 | its weight | ≥ 0 |
 /// | `kd_loss_weight_scheduler` | `none` | see [`WeightScheduler`] | |
 /// | `probability_shift` | false | swap the teacher's largest logit with the true label's | |
@@ -22,6 +26,7 @@ use crate::{IntermediateMatch, Problem, TemperatureScheduler, WeightScheduler};
 /// | `intermediate_matches` | [] | see [`IntermediateMatch`] and [`preset`](crate::preset) | |
 /// | `kd_scale` | `none` | factor on the KD loss | `none`, `t_squared` |
 /// | `nst_scale` | `length` | what `nst` divides its matrices by where there is a mask | `length`, `width` |
+/// | `relation_heads` | 12 | heads that `minilm_relation` splits hidden widths into | ≥ 1, a divisor of both widths |
 ///
 /// ```
 /// let config = brew_config::DistillationConfig { temperature: -1.0, ..Default::default() };
@@ -57,6 +62,8 @@ pub struct DistillationConfig {
     pub kd_scale: KdScale,
     /// What `nst` divides its matrices by where there is a mask.
     pub nst_scale: NstScale,
+    /// Heads that `minilm_relation` splits hidden widths into.
+    pub relation_heads: usize,
 }
 
 impl Default for DistillationConfig {
@@ -74,6 +81,7 @@ impl Default for DistillationConfig {
             intermediate_matches: Vec::new(),
             kd_scale: KdScale::None,
             nst_scale: NstScale::Length,
+            relation_heads: DEFAULT_RELATION_HEADS,
         }
     }
 }
@@ -91,23 +99,18 @@ impl DistillationConfig {
             self.hard_label_weight,
             "use 0 to leave the labels out",
         );
+        self.kd_loss_type.check(&mut checks);
         checks.finite_not_negative("kd_loss_weight", self.kd_loss_weight, "use 0 to leave the logits out");
         for (index, single) in self.intermediate_matches.iter().enumerate() {
             checks.nested(&format!("intermediate_matches[{index}]"), single.validate(known_losses));
         }
+        checks.at_least_one(
+            "relation_heads",
+            self.relation_heads,
+            "choose a number that divides both models' hidden widths",
+        );
         checks.problems
     }
-}
-
-/// The loss on the logits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KdLossType {
-    /// Cross-entropy with the teacher's softened probabilities.
-    #[default]
-    Ce,
-    /// Mean squared error of the logits divided by the temperature.
-    Mse,
 }
 
 /// A factor on the KD loss.
@@ -173,7 +176,9 @@ mod tests {
             temperature = -1
             temperature_scheduler = ["flsw", nan, 0]
             hard_label_weight = inf
+            kd_loss_type = ["js", 1]
             kd_loss_weight = -0.5
+            relation_heads = 0
 
             [[intermediate_matches]]
             layer_T = 1
@@ -201,19 +206,22 @@ mod tests {
                 "temperature_scheduler[1]",
                 "temperature_scheduler[2]",
                 "hard_label_weight",
+                "kd_loss_type[1].beta",
                 "kd_loss_weight",
                 "intermediate_matches[1].loss",
                 "intermediate_matches[1].weight",
                 "intermediate_matches[1].proj",
+                "relation_heads",
             ]
         );
-        assert!(problems[5].message.contains("cos, nst"), "{}", problems[5]);
+        assert!(problems[6].message.contains("cos, nst"), "{}", problems[6]);
     }
 
     #[test]
     fn json_and_toml_come_back_as_they_went() {
         let config: DistillationConfig = from_json_str(
-            r#"{"kd_scale": "t_squared", "nst_scale": "width", "temperature_scheduler": ["cwsm", 2], "intermediate_matches":
+            r#"{"kd_scale": "t_squared", "nst_scale": "width", "temperature_scheduler": ["cwsm", 2],
+                "kd_loss_type": ["dkd", {"beta": 2}], "relation_heads": 4, "intermediate_matches":
                 [{"layer_T": 1, "layer_S": [2], "feature": "attention_scores", "loss": "attention_ce", "weight": 0.5,
                   "proj": ["relu", 4, 8, {"eps": 1e-6}]}]}"#,
         )

@@ -24,6 +24,7 @@
 
 mod distillation;
 mod error;
+mod kd_loss_type;
 mod load;
 mod matches;
 mod nearest;
@@ -32,12 +33,13 @@ mod problem;
 mod schedule;
 mod training;
 
-pub use distillation::{DistillationConfig, KdLossType, KdScale, NstScale};
+pub use distillation::{DEFAULT_RELATION_HEADS, DistillationConfig, KdScale, NstScale};
 pub use error::ConfigError;
+pub use kd_loss_type::KdLossType;
 pub use load::{from_json_str, from_toml_str, load};
 pub use matches::{
     IntermediateMatch, LayerIndex, MatchFeature, ProjectionConfig, ProjectionGroup, ProjectionName,
-    required_layers,
+    compares_any_widths, required_layers,
 };
 pub use nearest::nearest;
 pub use presets::{LayerMap, match_table, preset, preset_names, tinybert_matches};

@@ -126,7 +126,10 @@ mod tests {
     fn an_unknown_name_lists_what_is_allowed() {
         let message =
             from_json_str::<DistillationConfig>(r#"{"kd_loss_type": "cee"}"#).unwrap_err().to_string();
-        assert_eq!(message, "line 1: unknown value `cee`, did you mean `ce`?; allowed here: ce, mse");
+        assert_eq!(
+            message,
+            "line 1: unknown value `cee`, did you mean `ce`?; allowed here: ce, mse, kl, reverse_kl, js, skew_kl, skew_reverse_kl, dkd, bce"
+        );
     }
 
     #[test]

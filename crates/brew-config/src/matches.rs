@@ -11,14 +11,43 @@ use crate::{Problem, nearest};
 /// Losses of two layers of each model.
 const TWO_LAYER_LOSSES: &[&str] = &["fsp", "gram", "nst", "mmd"];
 /// Losses of one layer of each model.
-const ONE_LAYER_LOSSES: &[&str] =
-    &["attention_mse", "attention_mse_sum", "attention_ce", "attention_ce_mean", "hidden_mse", "cos", "pkd"];
+const ONE_LAYER_LOSSES: &[&str] = &[
+    "attention_mse",
+    "attention_mse_sum",
+    "attention_ce",
+    "attention_ce_mean",
+    "hidden_mse",
+    "cos",
+    "pkd",
+    "rkd_distance",
+    "rkd_angle",
+    "pkt",
+    "sp",
+    "minilm_relation",
+    "crd_in_batch",
+];
 
-/// How many layers of each model a shipped loss compares; `None` for a loss of the user's own.
+/// Losses that compare features of any two widths.
+const LOSSES_OF_ANY_WIDTH: &[&str] =
+    &["nst", "mmd", "rkd_distance", "rkd_angle", "pkt", "sp", "minilm_relation"];
+
+/// Whether a shipped loss compares features of different widths, so that no projection is needed.
+///
+/// ```
+/// assert!(brew_config::compares_any_widths("rkd_distance"));
+/// assert!(!brew_config::compares_any_widths("hidden_mse"));
+/// ```
+pub fn compares_any_widths(loss: &str) -> bool {
+    LOSSES_OF_ANY_WIDTH.contains(&loss)
+}
+
+/// How many layers of each model a shipped loss compares; `None` for `emd`, which takes any number, and
+/// for a loss of the user's own.
 ///
 /// ```
 /// assert_eq!(brew_config::required_layers("nst"), Some(2));
 /// assert_eq!(brew_config::required_layers("hidden_mse"), Some(1));
+/// assert_eq!(brew_config::required_layers("emd"), None);
 /// assert_eq!(brew_config::required_layers("my_l1"), None);
 /// ```
 pub fn required_layers(loss: &str) -> Option<usize> {
@@ -35,7 +64,7 @@ pub fn required_layers(loss: &str) -> Option<usize> {
 ///
 /// | field | meaning | range |
 /// |---|---|---|
-/// | `layer_T`, `layer_S` | index into the adaptor's list of features, 0 = first | one, or a list of two for `fsp`, `gram`, `nst`, `mmd` |
+/// | `layer_T`, `layer_S` | index into the adaptor's list of features, 0 = first | one, or a list of two for `fsp`, `gram`, `nst`, `mmd`, or any list for `emd` |
 /// | `feature` | what is compared | `hidden`, `attention`, `attention_scores` |
 /// | `loss` | name in the loss registry | |
 /// | `weight` | weight in the total loss, 1 where it is left out | ≥ 0 |

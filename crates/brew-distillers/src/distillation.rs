@@ -1,13 +1,12 @@
 use brew_config::{
-    ConfigError, DistillationConfig, IntermediateMatch, KdLossType, KdScale, MatchFeature, Problem,
-    TemperatureScheduler,
+    ConfigError, DistillationConfig, IntermediateMatch, KdScale, MatchFeature, Problem, TemperatureScheduler,
 };
 use brew_losses::{
-    FeatureTensor, LossFn, LossInput, LossRegistry, Temperature, cwsm_temperature, flsw_temperature,
-    kd_ce_loss, kd_mse_loss, probability_shift, select_positions,
+    FeatureTensor, LossFn, LossInput, LossRegistry, Temperature, cwsm_temperature, flsw_temperature, kd_loss,
+    probability_shift, select_positions,
 };
-use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{Int, Tensor};
 
 use crate::{
     Adaptor, AdaptorOutput, DistillError, Ensemble, ForwardContext, LossTerms, Objective, StepContext,
@@ -132,19 +131,23 @@ impl<B: AutodiffBackend, M, T> Distillation<B, M, T> {
             let mask_s = student.logits_mask.get(index);
             let mask_t = teacher.logits_mask.get(index).or(mask_s);
             let mut rows_t = logits_t.clone().into_positions();
+            let mut rows_s = logits_s.clone().into_positions();
             if self.config.probability_shift {
                 // Shifted before any position is left out, while labels and logits still align.
-                let labels = student.labels.get(index).ok_or_else(|| DistillError::Adaptor {
-                    side: "student",
-                    term: "kd_loss with probability_shift".into(),
-                    needed: format!("{} `labels`", index + 1),
-                    found: format!("{} `labels`", student.labels.len()),
-                })?;
-                rows_t = probability_shift(rows_t, labels.clone());
+                let labels = labels_of(student, index, "kd_loss with probability_shift", rows_t.dims()[0])?;
+                rows_t = probability_shift(rows_t, labels);
             }
-            let mut rows_s = logits_s.clone().into_positions();
+            let kind = self.config.kd_loss_type;
+            let mut labels = if kind.needs_labels() {
+                let term = format!("kd_loss with kd_loss_type `{}`", kind.name());
+                Some(labels_of(student, index, &term, rows_s.dims()[0])?)
+            } else {
+                None
+            };
             if let (Some(mask_s), Some(mask_t)) = (mask_s, mask_t) {
-                rows_s = select_positions(rows_s, mask_s.clone().flatten(0, 1));
+                let mask_s = mask_s.clone().flatten(0, 1);
+                labels = labels.map(|labels| select_positions(labels, mask_s.clone()));
+                rows_s = select_positions(rows_s, mask_s);
                 rows_t = select_positions(rows_t, mask_t.clone().flatten(0, 1));
             }
             if rows_s.dims() != rows_t.dims() {
@@ -153,10 +156,8 @@ impl<B: AutodiffBackend, M, T> Distillation<B, M, T> {
                 return Err(DistillError::Adaptor { side: "student", term: "kd_loss".into(), needed, found });
             }
             let temperature = self.temperature(&rows_s, &rows_t);
-            let loss = match self.config.kd_loss_type {
-                KdLossType::Ce => kd_ce_loss(rows_s, rows_t, &temperature),
-                KdLossType::Mse => kd_mse_loss(rows_s, rows_t, &temperature),
-            };
+            let loss = kd_loss(kind, rows_s, rows_t, labels, &temperature)
+                .map_err(|source| DistillError::Loss { term: "kd_loss".into(), source: Box::new(source) })?;
             total = Some(match total {
                 Some(sum) => sum + loss,
                 None => loss,
@@ -282,6 +283,31 @@ where
         }
         Ok(terms)
     }
+}
+
+/// The student's labels of its prediction `index`, one for each of `positions`.
+fn labels_of<B: AutodiffBackend>(
+    student: &AdaptorOutput<B>,
+    index: usize,
+    term: &str,
+    positions: usize,
+) -> Result<Tensor<B, 1, Int>, DistillError> {
+    let wrong = |needed: String, found: String| DistillError::Adaptor {
+        side: "student",
+        term: term.to_string(),
+        needed,
+        found,
+    };
+    let labels = student.labels.get(index).ok_or_else(|| {
+        wrong(format!("{} `labels`", index + 1), format!("{} `labels`", student.labels.len()))
+    })?;
+    if labels.dims()[0] != positions {
+        return Err(wrong(
+            format!("`labels` {index} of {positions} positions, as its logits have"),
+            format!("{}", labels.dims()[0]),
+        ));
+    }
+    Ok(labels.clone())
 }
 
 /// The model's own losses, each averaged, summed.

@@ -64,7 +64,9 @@ where
         teacher: impl Teacher<B::InnerBackend, T> + 'static,
         adaptor: impl Adaptor<B, M, T> + 'static,
     ) -> Result<Self, DistillError> {
-        let losses = LossRegistry::default().with_nst_scale(distillation.nst_scale);
+        let losses = LossRegistry::default()
+            .with_nst_scale(distillation.nst_scale)
+            .with_relation_heads(distillation.relation_heads);
         Self::with_losses(config, distillation, &losses, teacher, adaptor)
     }
 

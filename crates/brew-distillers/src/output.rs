@@ -23,7 +23,7 @@ pub struct AdaptorOutput<B: Backend> {
     pub logits: Vec<FeatureTensor<B>>,
     /// Positions of the logits that count; empty means all of them.
     pub logits_mask: Vec<Tensor<B, 2>>,
-    /// Gold labels of the logits, for `probability_shift`.
+    /// Gold labels of the logits, for `probability_shift` and `kd_loss_type = "dkd"`.
     pub labels: Vec<Tensor<B, 1, Int>>,
     /// The model's own losses on the gold labels.
     pub losses: Vec<Tensor<B, 1>>,

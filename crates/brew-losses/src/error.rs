@@ -98,6 +98,18 @@ pub enum LossError {
         /// How many it got.
         found: usize,
     },
+    /// The loss compares with the true labels, and there are none.
+    #[error("loss `{loss}` needs the labels of the logits; give them, or use another loss")]
+    MissingLabels {
+        /// Name of the loss.
+        loss: String,
+    },
+    /// Costs or masses of which no flow can be made.
+    #[error("the earth mover's distance cannot be computed: {reason}")]
+    Transport {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The mask is not over the features' tokens.
     #[error(
         "loss `{loss}`: the mask has shape {mask:?}, but the features {feature:?} need one of {expected:?}, \
@@ -124,7 +136,8 @@ impl LossError {
             | Self::PairMismatch { loss, .. }
             | Self::LayerCount { loss, .. }
             | Self::MaskMismatch { loss, .. } => *loss = name.to_string(),
-            Self::UnknownLoss { .. } => {}
+            Self::MissingLabels { loss } => *loss = name.to_string(),
+            Self::UnknownLoss { .. } | Self::Transport { .. } => {}
         }
         self
     }

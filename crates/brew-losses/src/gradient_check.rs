@@ -32,6 +32,22 @@ pub(crate) fn assert_gradient<const D: usize>(
     assert_close(&gradient, &differences, 5e-3, 1e-3, "gradient against central differences");
 }
 
+/// Value and gradient of `loss` at `at`, asserted to be finite.
+pub(crate) fn finite_gradient<const D: usize>(
+    at: Tensor<TestAutodiffBackend, D>,
+    loss: impl FnOnce(Tensor<TestAutodiffBackend, D>) -> Tensor<TestAutodiffBackend, 1>,
+) -> (f32, Vec<f32>) {
+    let point = at.detach().require_grad();
+    let value = loss(point.clone());
+    let gradient: Tensor<TestBackend, D> =
+        point.grad(&value.backward()).expect("the loss must depend on its argument");
+    let value = value.into_scalar();
+    let gradient: Vec<f32> = gradient.into_data().iter::<f32>().collect();
+    assert!(value.is_finite(), "the loss is {value}");
+    assert!(gradient.iter().all(|entry| entry.is_finite()), "the gradient is {gradient:?}");
+    (value, gradient)
+}
+
 /// Numbers without a pattern, in about [-1.5, 1.5], the same every time.
 pub(crate) fn numbers<const D: usize>(shape: [usize; D], salt: u32) -> TensorData {
     let count: usize = shape.iter().product();

@@ -9,10 +9,11 @@ use crate::{FeatureTensor, LossError, LossInput, Side};
 /// Added to the squared norms of the cosine, as `torch.nn.functional.cosine_embedding_loss` does.
 const COSINE_EPSILON: f64 = 1e-12;
 
-/// Squared norms up to this are taken for zero by `pkd`.
-const ZERO_SQUARED_NORM: f64 = 1e-30;
+/// Squared norms up to this are taken for zero.
+pub(crate) const ZERO_SQUARED_NORM: f64 = 1e-30;
 
-const PROJECT: &str = "give the match a projection, `proj = [\"linear\", student's width, teacher's width]`";
+pub(crate) const PROJECT: &str =
+    "give the match a projection, `proj = [\"linear\", student's width, teacher's width]`";
 
 /// Mean squared error of hidden states (TextBrewer's `hid_mse_loss`).
 ///
@@ -100,13 +101,15 @@ fn one_minus_cosine<B: Backend, const D: usize>(
     ((student * teacher).sum_dim(dim) / norms).neg().add_scalar(1.0)
 }
 
-fn normalise<B: Backend>(states: Tensor<B, 2>) -> Tensor<B, 2> {
+/// Rows of norm 1; a row of zero norm is left as it is.
+pub(crate) fn normalise<B: Backend>(states: Tensor<B, 2>) -> Tensor<B, 2> {
     let squared = states.clone().square().sum_dim(1);
     let is_zero = squared.clone().lower_equal_elem(ZERO_SQUARED_NORM);
     states / squared.mask_fill(is_zero, 1.0).sqrt()
 }
 
-fn first_state<B: Backend>(
+/// The state at position 0, `[batch, hidden]`.
+pub(crate) fn first_state<B: Backend>(
     loss: &str,
     side: Side,
     feature: FeatureTensor<B>,

@@ -1,16 +1,23 @@
 //! Losses on logits, `[positions, classes]`: positions are sequences, or the tokens of all sequences.
+//!
+//! TextBrewer's two, the choice between all of them, and what prepares logits for them.
 
 use brew_config::KdLossType;
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor};
 
-use crate::{LossError, Temperature};
+use crate::divergence::mean_over_positions;
+use crate::{
+    LossError, Temperature, dkd_loss, js_loss, kd_bce_loss, kl_loss, reverse_kl_loss, skew_kl_loss,
+    skew_reverse_kl_loss,
+};
 
 /// Cross-entropy of the softened student with the softened teacher (TextBrewer's `kd_ce_loss`, Hinton et
 /// al., <https://arxiv.org/abs/1503.02531>).
 ///
-/// `−Σ softmax(T/τ) · log softmax(S/τ)`, averaged over positions; without the factor τ².
+/// `−Σ softmax(T/τ) · log softmax(S/τ)`, averaged over positions, 0 where there are none; without the
+/// factor τ².
 ///
 /// # Shapes
 /// - `student`, `teacher`: `[positions, classes]`
@@ -33,12 +40,12 @@ pub fn kd_ce_loss<B: Backend>(
     temperature: &Temperature<B>,
 ) -> Tensor<B, 1> {
     assert_eq!(student.dims(), teacher.dims(), "kd_ce: student's and teacher's logits must have one shape");
-    let positions = student.dims()[0] as f64;
     let teacher = softmax(temperature.soften(teacher.detach()), 1);
-    (log_softmax(temperature.soften(student), 1) * teacher).sum() / -positions
+    mean_over_positions((log_softmax(temperature.soften(student), 1) * teacher).sum_dim(1)).neg()
 }
 
-/// Mean squared error of the softened logits (TextBrewer's `kd_mse_loss`): `mean((S/τ − T/τ)²)`.
+/// Mean squared error of the softened logits (TextBrewer's `kd_mse_loss`): `mean((S/τ − T/τ)²)`,
+/// 0 where there are no positions.
 ///
 /// # Shapes
 /// - `student`, `teacher`: `[positions, classes]`
@@ -62,26 +69,55 @@ pub fn kd_mse_loss<B: Backend>(
     temperature: &Temperature<B>,
 ) -> Tensor<B, 1> {
     assert_eq!(student.dims(), teacher.dims(), "kd_mse: student's and teacher's logits must have one shape");
-    temperature.soften(student - teacher.detach()).square().mean()
+    let count = student.shape().num_elements().max(1) as f64;
+    temperature.soften(student - teacher.detach()).square().sum() / count
 }
 
 /// The KD loss that a configuration names.
 ///
+/// | name | loss |
+/// |---|---|
+/// | `ce` | [`kd_ce_loss`] |
+/// | `mse` | [`kd_mse_loss`] |
+/// | `kl` | [`kl_loss`] |
+/// | `reverse_kl` | [`reverse_kl_loss`] |
+/// | `js` | [`js_loss`] |
+/// | `skew_kl` | [`skew_kl_loss`] |
+/// | `skew_reverse_kl` | [`skew_reverse_kl_loss`] |
+/// | `dkd` | [`dkd_loss`], which needs `labels` |
+/// | `bce` | [`kd_bce_loss`] |
+///
 /// # Shapes
 /// - `student`, `teacher`: `[positions, classes]`
+/// - `labels`: `[positions]`, negative where they do not count
+///
+/// # Errors
+/// [`LossError::MissingLabels`] where the loss needs labels.
 ///
 /// # Panics
-/// If the shapes differ; [`check_logits`] tells beforehand.
+/// If the shapes differ ([`check_logits`] tells beforehand), or if a parameter of the loss is outside the
+/// range that the configuration's `validate` checks.
 pub fn kd_loss<B: Backend>(
     kind: KdLossType,
     student: Tensor<B, 2>,
     teacher: Tensor<B, 2>,
+    labels: Option<Tensor<B, 1, Int>>,
     temperature: &Temperature<B>,
-) -> Tensor<B, 1> {
-    match kind {
+) -> Result<Tensor<B, 1>, LossError> {
+    Ok(match kind {
         KdLossType::Ce => kd_ce_loss(student, teacher, temperature),
         KdLossType::Mse => kd_mse_loss(student, teacher, temperature),
-    }
+        KdLossType::Kl => kl_loss(student, teacher, temperature),
+        KdLossType::ReverseKl => reverse_kl_loss(student, teacher, temperature),
+        KdLossType::Js { beta } => js_loss(student, teacher, beta, temperature),
+        KdLossType::SkewKl { alpha } => skew_kl_loss(student, teacher, alpha, temperature),
+        KdLossType::SkewReverseKl { alpha } => skew_reverse_kl_loss(student, teacher, alpha, temperature),
+        KdLossType::Dkd { alpha, beta } => {
+            let labels = labels.ok_or_else(|| LossError::MissingLabels { loss: kind.name().to_string() })?;
+            dkd_loss(student, teacher, labels, alpha, beta, temperature)
+        }
+        KdLossType::Bce => kd_bce_loss(student, teacher, temperature),
+    })
 }
 
 /// Whether logits of these shapes can be compared by a KD loss.
@@ -189,6 +225,19 @@ mod tests {
 
     use super::*;
     use crate::gradient_check::{assert_gradient, numbers};
+    use crate::select_positions;
+
+    const KINDS: [KdLossType; 9] = [
+        KdLossType::Ce,
+        KdLossType::Mse,
+        KdLossType::Kl,
+        KdLossType::ReverseKl,
+        KdLossType::Js { beta: 0.3 },
+        KdLossType::SkewKl { alpha: 0.2 },
+        KdLossType::SkewReverseKl { alpha: 0.2 },
+        KdLossType::Dkd { alpha: 0.7, beta: 2.0 },
+        KdLossType::Bce,
+    ];
 
     fn vector(tensor: Tensor<TestBackend, 2>) -> Vec<f32> {
         tensor.into_data().to_vec().unwrap()
@@ -210,11 +259,11 @@ mod tests {
         let student = Tensor::<TestBackend, 2>::from_data(numbers([2, 3], 1), &device);
         let teacher = Tensor::<TestBackend, 2>::from_data(numbers([2, 3], 2), &device);
         let temperature = Temperature::PerPosition(Tensor::from_floats([2.0, 5.0], &device));
-        for kind in [KdLossType::Ce, KdLossType::Mse] {
-            let both = kd_loss(kind, student.clone(), teacher.clone(), &temperature).into_scalar();
+        for loss in [kd_ce_loss, kd_mse_loss] {
+            let both = loss(student.clone(), teacher.clone(), &temperature).into_scalar();
             let alone = |row: usize, temperature: f64| {
                 let row = |logits: &Tensor<TestBackend, 2>| logits.clone().narrow(0, row, 1);
-                kd_loss(kind, row(&student), row(&teacher), &Temperature::Scalar(temperature)).into_scalar()
+                loss(row(&student), row(&teacher), &Temperature::Scalar(temperature)).into_scalar()
             };
             assert_close(&[both], &[(alone(0, 2.0) + alone(1, 5.0)) / 2.0], 1e-6, 0.0, "loss");
         }
@@ -228,9 +277,9 @@ mod tests {
             Temperature::Scalar(2.0),
             Temperature::PerPosition(Tensor::from_floats([1.0, 2.0, 0.5], &device)),
         ] {
-            for kind in [KdLossType::Ce, KdLossType::Mse] {
+            for loss in [kd_ce_loss, kd_mse_loss] {
                 assert_gradient::<2>(numbers([3, 4], 1), |student| {
-                    kd_loss(kind, student, teacher.clone(), &temperature)
+                    loss(student, teacher.clone(), &temperature)
                 });
             }
         }
@@ -244,11 +293,65 @@ mod tests {
         let device = Default::default();
         let student = Tensor::<TestAutodiffBackend, 2>::from_data(numbers([2, 3], 1), &device).require_grad();
         let teacher = Tensor::<TestAutodiffBackend, 2>::from_data(numbers([2, 3], 2), &device).require_grad();
-        for kind in [KdLossType::Ce, KdLossType::Mse] {
-            let loss = kd_loss(kind, student.clone(), teacher.clone() * 2.0, &Temperature::Scalar(2.0));
+        for kind in KINDS {
+            let labels = Some(Tensor::from_ints([0, 2], &device));
+            let temperature = Temperature::Scalar(2.0);
+            let loss = kd_loss(kind, student.clone(), teacher.clone() * 2.0, labels, &temperature).unwrap();
             let gradients = loss.backward();
-            assert!(student.grad(&gradients).is_some());
-            assert!(teacher.grad(&gradients).is_none());
+            assert!(student.grad(&gradients).is_some(), "{kind:?}");
+            assert!(teacher.grad(&gradients).is_none(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn every_kind_is_the_loss_of_its_name() {
+        let device = Default::default();
+        let logits = |salt: u32| Tensor::<TestBackend, 2>::from_data(numbers([2, 3], salt), &device);
+        let (student, teacher) = (logits(1), logits(2));
+        let labels = Tensor::<TestBackend, 1, Int>::from_ints([0, 2], &device);
+        let temperature = Temperature::Scalar(2.0);
+        for kind in KINDS {
+            let (s, t, at) = (student.clone(), teacher.clone(), &temperature);
+            let expected = match kind.name() {
+                "ce" => kd_ce_loss(s, t, at),
+                "mse" => kd_mse_loss(s, t, at),
+                "kl" => kl_loss(s, t, at),
+                "reverse_kl" => reverse_kl_loss(s, t, at),
+                "js" => js_loss(s, t, 0.3, at),
+                "skew_kl" => skew_kl_loss(s, t, 0.2, at),
+                "skew_reverse_kl" => skew_reverse_kl_loss(s, t, 0.2, at),
+                "dkd" => dkd_loss(s, t, labels.clone(), 0.7, 2.0, at),
+                "bce" => kd_bce_loss(s, t, at),
+                other => panic!("{other}"),
+            };
+            let found = kd_loss(kind, student.clone(), teacher.clone(), Some(labels.clone()), at).unwrap();
+            assert_eq!(found.into_scalar(), expected.into_scalar(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_loss_that_needs_labels_says_so() {
+        let logits = Tensor::<TestBackend, 2>::zeros([1, 2], &Default::default());
+        for kind in KINDS {
+            match kd_loss(kind, logits.clone(), logits.clone(), None, &Temperature::Scalar(1.0)) {
+                Ok(_) => assert_ne!(kind.name(), "dkd"),
+                Err(error) => assert!(error.to_string().contains("`dkd` needs the labels"), "{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn no_position_is_a_loss_of_zero() {
+        let device = Default::default();
+        for kind in KINDS {
+            let logits = Tensor::<TestAutodiffBackend, 2>::ones([2, 3], &device).require_grad();
+            let none = select_positions(logits.clone(), Tensor::zeros([2], &device));
+            let labels = select_positions(Tensor::from_ints([0, 1], &device), Tensor::zeros([2], &device));
+            let temperature = Temperature::Scalar(2.0);
+            let loss = kd_loss(kind, none.clone(), none, Some(labels), &temperature).unwrap();
+            assert_eq!(loss.clone().into_scalar(), 0.0, "{kind:?}");
+            let gradient = logits.grad(&loss.backward()).unwrap();
+            assert_eq!(gradient.into_data().to_vec::<f32>().unwrap(), [0.0; 6], "{kind:?}");
         }
     }
 

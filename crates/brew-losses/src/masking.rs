@@ -1,12 +1,15 @@
 //! Everything that knows what a mask does.
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{BasicOps, Int, Tensor, TensorData};
 
 use crate::LossError;
 
 /// Below this a count is taken for zero: nothing was selected, and the loss is 0 and not 0/0.
 const SMALLEST_COUNT: f64 = 1e-6;
+
+/// A score that no softmax gives any probability, and that is finite, so that a row of nothing else is too.
+const NO_SCORE: f64 = -1e30;
 
 /// TextBrewer recognises attention scores that the model masked by their value.
 const MASKED_SCORE: f64 = -1e-3;
@@ -65,15 +68,75 @@ pub(crate) fn drop_masked_scores<B: Backend>(values: Tensor<B, 4>, scores: Tenso
     values.mask_fill(scores.lower_equal_elem(MASKED_SCORE), 0.0)
 }
 
+/// `states` `[batch, length, width]` with 0 at the tokens that do not count, whatever was there.
+pub(crate) fn drop_tokens<B: Backend>(states: Tensor<B, 3>, mask: Tensor<B, 2>) -> Tensor<B, 3> {
+    let shape = states.dims();
+    states.mask_fill(mask.equal_elem(0.0).unsqueeze_dim::<3>(2).expand(shape), 0.0)
+}
+
+/// `scores` `[batch, heads, queries, keys]` with the keys that do not count left out of a softmax.
+pub(crate) fn drop_keys<B: Backend>(scores: Tensor<B, 4>, mask: Tensor<B, 2>) -> Tensor<B, 4> {
+    let shape = scores.dims();
+    let is_dropped = mask.equal_elem(0.0).unsqueeze_dims::<4>(&[1, 2]);
+    scores.mask_fill(is_dropped.expand(shape), NO_SCORE)
+}
+
+/// 1 for each sequence of which a token counts, 0 for the others: `[batch]`.
+pub(crate) fn counted_sequences<B: Backend>(
+    mask: Option<Tensor<B, 2>>,
+    batch: usize,
+    device: &B::Device,
+) -> Tensor<B, 1> {
+    match mask {
+        None => Tensor::ones([batch], device),
+        Some(mask) => mask.not_equal_elem(0.0).float().max_dim(1).squeeze_dim(1),
+    }
+}
+
+/// `states` `[batch, width]` with 0 for the sequences that do not count, whatever was there.
+pub(crate) fn drop_sequences<B: Backend>(states: Tensor<B, 2>, counted: Tensor<B, 1>) -> Tensor<B, 2> {
+    let shape = states.dims();
+    states.mask_fill(counted.equal_elem(0.0).unsqueeze_dim::<2>(1).expand(shape), 0.0)
+}
+
+/// `scores` `[batch, batch]` with the columns of sequences that do not count left out of a softmax.
+pub(crate) fn drop_candidates<B: Backend>(scores: Tensor<B, 2>, counted: Tensor<B, 1>) -> Tensor<B, 2> {
+    let shape = scores.dims();
+    scores.mask_fill(counted.equal_elem(0.0).unsqueeze_dim::<2>(0).expand(shape), NO_SCORE)
+}
+
+/// 1 for each ordered pair of two different sequences that both count: `[batch, batch]`.
+pub(crate) fn counted_pairs<B: Backend>(counted: Tensor<B, 1>) -> Tensor<B, 2> {
+    let [batch] = counted.dims();
+    let others = Tensor::<B, 2>::eye(batch, &counted.device()).neg().add_scalar(1.0);
+    counted.clone().unsqueeze_dim::<2>(1) * counted.unsqueeze_dim::<2>(0) * others
+}
+
+/// 1 for each vertex and ordered pair of two others, all different sequences that count:
+/// `[batch, batch, batch]`.
+pub(crate) fn counted_triples<B: Backend>(counted: Tensor<B, 1>) -> Tensor<B, 3> {
+    let pairs = counted_pairs(counted);
+    pairs.clone().unsqueeze_dim::<3>(2) * pairs.clone().unsqueeze_dim::<3>(1) * pairs.unsqueeze_dim::<3>(0)
+}
+
+/// Mean of `values` where `counted` is 1, or 0 where it never is.
+pub(crate) fn counted_mean<B: Backend, const D: usize>(
+    values: Tensor<B, D>,
+    counted: Tensor<B, D>,
+) -> Tensor<B, 1> {
+    let count = counted.clone().sum().clamp_min(SMALLEST_COUNT);
+    (values * counted).sum() / count
+}
+
 /// The rows of `logits` where `mask` is not 0 (TextBrewer's `select_logits_with_mask`, for logits of
-/// tokens).
+/// tokens), or the entries of labels.
 ///
 /// Reads the mask back from the device, since the number of rows depends on it.
 ///
 /// # Shapes
-/// - `logits`: `[positions, classes]`
+/// - `logits`: `[positions, classes]`, or labels `[positions]`
 /// - `mask`: `[positions]`
-/// - result: `[kept, classes]`
+/// - result: `[kept, classes]`, or `[kept]`
 ///
 /// # Panics
 /// If there is not one mask entry a row.
@@ -87,8 +150,11 @@ pub(crate) fn drop_masked_scores<B: Backend>(values: Tensor<B, 4>, scores: Tenso
 /// let kept = brew_losses::select_positions(logits, Tensor::from_floats([1.0, 0.0, 1.0], &device));
 /// assert_eq!(kept.into_data().to_vec::<f32>().unwrap(), [1.0, 2.0, 5.0, 6.0]);
 /// ```
-pub fn select_positions<B: Backend>(logits: Tensor<B, 2>, mask: Tensor<B, 1>) -> Tensor<B, 2> {
-    let [positions, _] = logits.dims();
+pub fn select_positions<B: Backend, const D: usize, K: BasicOps<B>>(
+    logits: Tensor<B, D, K>,
+    mask: Tensor<B, 1>,
+) -> Tensor<B, D, K> {
+    let positions = logits.dims()[0];
     assert_eq!(positions, mask.dims()[0], "the mask must have one entry for each position of the logits");
     let kept: Vec<i64> = mask
         .into_data()

@@ -1,14 +1,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use brew_config::{NstScale, nearest};
+use brew_config::{DEFAULT_RELATION_HEADS, NstScale, nearest};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 use crate::{
     LossError, LossInput, attention_ce_loss, attention_ce_mean_loss, attention_mse_loss,
-    attention_mse_sum_loss, cos_loss, fsp_loss, hidden_mse_loss, nst_loss, pkd_loss,
+    attention_mse_sum_loss, cos_loss, crd_in_batch_loss, emd_loss, fsp_loss, hidden_mse_loss,
+    minilm_relation_loss, nst_loss, pkd_loss, pkt_loss, rkd_angle_loss, rkd_distance_loss, sp_loss,
 };
+
+/// The temperature of `crd_in_batch`, the paper's.
+const CRD_TEMPERATURE: f64 = 0.07;
 
 /// A loss on intermediate features, `[1]`.
 pub type LossFn<B> = Arc<dyn Fn(&LossInput<B>) -> Result<Tensor<B, 1>, LossError> + Send + Sync>;
@@ -26,6 +30,13 @@ pub type LossFn<B> = Arc<dyn Fn(&LossInput<B>) -> Result<Tensor<B, 1>, LossError
 /// | `pkd` | the first token's state | [`pkd_loss`] |
 /// | `fsp`, `gram` | two layers of hidden states | [`fsp_loss`] |
 /// | `nst`, `mmd` | two layers of hidden states | [`nst_loss`] |
+/// | `rkd_distance` | distances between the first tokens' states of a batch | [`rkd_distance_loss`] |
+/// | `rkd_angle` | angles between the first tokens' states of a batch | [`rkd_angle_loss`] |
+/// | `pkt` | neighbours of the first token's state in a batch | [`pkt_loss`] |
+/// | `sp` | similarities of a batch's sequences | [`sp_loss`] |
+/// | `minilm_relation` | relations between tokens, of hidden states or of queries, keys or values | [`minilm_relation_loss`] |
+/// | `crd_in_batch` | the first token's state against a batch's others, at temperature 0.07 | [`crd_in_batch_loss`] |
+/// | `emd` | any number of layers of hidden states | [`emd_loss`] |
 ///
 /// ```
 /// use std::sync::Arc;
@@ -72,7 +83,14 @@ impl<B: Backend> Default for LossRegistry<B> {
             .with("pkd", pkd_loss)
             .with("fsp", fsp_loss)
             .with("gram", |input: &LossInput<B>| fsp_loss(input).map_err(|error| error.renamed("gram")))
+            .with("rkd_distance", rkd_distance_loss)
+            .with("rkd_angle", rkd_angle_loss)
+            .with("pkt", pkt_loss)
+            .with("sp", sp_loss)
+            .with("crd_in_batch", |input: &LossInput<B>| crd_in_batch_loss(input, CRD_TEMPERATURE))
+            .with("emd", emd_loss)
             .with_nst_scale(NstScale::default())
+            .with_relation_heads(DEFAULT_RELATION_HEADS)
     }
 }
 
@@ -94,6 +112,12 @@ impl<B: Backend> LossRegistry<B> {
             .with("mmd", move |input: &LossInput<B>| {
                 nst_loss(input, scale).map_err(|error| error.renamed("mmd"))
             })
+    }
+
+    /// This registry with `minilm_relation` splitting hidden widths into `heads` relation heads.
+    #[must_use]
+    pub fn with_relation_heads(self, heads: usize) -> Self {
+        self.with("minilm_relation", move |input: &LossInput<B>| minilm_relation_loss(input, heads))
     }
 
     /// The loss of that name.
@@ -122,16 +146,18 @@ mod tests {
     use super::*;
     use crate::FeatureTensor;
 
+    /// As many layers as the loss takes; `emd` takes any number.
     fn layers<B: Backend>(name: &str, shape: [usize; 3], value: f32) -> Vec<FeatureTensor<B>> {
         let layer = FeatureTensor::from(Tensor::<B, 3>::full(shape, value, &Default::default()));
-        vec![layer; required_layers(name).unwrap()]
+        vec![layer; required_layers(name).unwrap_or(3)]
     }
 
     #[test]
     fn the_names_are_those_the_configuration_knows() {
         let names = LossRegistry::<TestBackend>::default().names();
-        assert_eq!(names.len(), 11);
-        assert!(names.iter().all(|name| required_layers(name).is_some()), "{names:?}");
+        assert_eq!(names.len(), 18);
+        let of_any_number: Vec<_> = names.iter().filter(|name| required_layers(name).is_none()).collect();
+        assert_eq!(of_any_number, ["emd"]);
     }
 
     #[test]
@@ -154,18 +180,21 @@ mod tests {
     fn every_loss_says_which_shapes_do_not_fit() {
         let registry = LossRegistry::<TestBackend>::default();
         for name in registry.names() {
-            // `nst` compares different widths, so its lengths differ here.
-            let is_nst = ["nst", "mmd"].contains(&name.as_str());
-            let teacher_shape = if is_nst { [2, 5, 16] } else { [2, 4, 32] };
+            // Some compare different widths, so their lengths differ here, and some different lengths too.
+            let teacher_shape = match name.as_str() {
+                "nst" | "mmd" | "minilm_relation" => [2, 5, 24],
+                "rkd_distance" | "rkd_angle" | "pkt" | "sp" => [3, 4, 24],
+                _ => [2, 4, 36],
+            };
             for mask in [None, Some(Tensor::ones([2, 4], &Default::default()))] {
                 let input = LossInput {
-                    student: layers(&name, [2, 4, 16], 1.0),
+                    student: layers(&name, [2, 4, 24], 1.0),
                     teacher: layers(&name, teacher_shape, 1.0),
                     mask,
                 };
                 let message = registry.get(&name).unwrap()(&input).err().unwrap().to_string();
                 assert!(message.contains(&format!("loss `{name}`")), "{message}");
-                assert!(message.contains("[2, 4, 16]"), "{message}");
+                assert!(message.contains("[2, 4, 24]"), "{message}");
                 assert!(message.contains(&format!("{teacher_shape:?}")), "{message}");
             }
         }
@@ -174,7 +203,7 @@ mod tests {
     #[test]
     fn widths_that_differ_are_told_to_be_projected() {
         let registry = LossRegistry::<TestBackend>::default();
-        for name in ["hidden_mse", "cos", "pkd", "fsp", "gram"] {
+        for name in ["hidden_mse", "cos", "pkd", "fsp", "gram", "crd_in_batch", "emd"] {
             let input = LossInput {
                 student: layers(name, [2, 4, 16], 1.0),
                 teacher: layers(name, [2, 4, 32], 1.0),
@@ -191,18 +220,21 @@ mod tests {
         for name in registry.names() {
             let loss = registry.get(&name).unwrap();
             let three = || vec![layers::<TestBackend>(&name, [2, 4, 4], 1.0).remove(0); 3];
-            let error = loss(&LossInput { student: three(), teacher: three(), mask: None }).err().unwrap();
-            assert!(
-                matches!(&error, LossError::LayerCount { loss, found: 3, .. } if *loss == name),
-                "{error}"
-            );
+            if required_layers(&name).is_some() {
+                let input = LossInput { student: three(), teacher: three(), mask: None };
+                let error = loss(&input).err().unwrap();
+                assert!(
+                    matches!(&error, LossError::LayerCount { loss, found: 3, .. } if *loss == name),
+                    "{error}"
+                );
+            }
             if name == "pkd" {
                 continue;
             }
             let input = LossInput {
-                student: layers(&name, [2, 4, 4], 1.0),
-                teacher: layers(&name, [2, 4, 4], 1.0),
-                mask: Some(Tensor::ones([3, 4], &Default::default())),
+                student: layers(&name, [2, 12, 12], 1.0),
+                teacher: layers(&name, [2, 12, 12], 1.0),
+                mask: Some(Tensor::ones([3, 12], &Default::default())),
             };
             let error = loss(&input).err().unwrap();
             assert!(matches!(&error, LossError::MaskMismatch { loss, .. } if *loss == name), "{error}");
@@ -214,10 +246,10 @@ mod tests {
         let registry = LossRegistry::<TestAutodiffBackend>::default();
         let device = Default::default();
         for name in registry.names() {
-            for mask in [None, Some(Tensor::ones([2, 4], &device))] {
-                let count = required_layers(&name).unwrap();
-                let student = Tensor::<TestAutodiffBackend, 3>::ones([2, 4, 4], &device).require_grad();
-                let teacher = Tensor::<TestAutodiffBackend, 3>::ones([2, 4, 4], &device).require_grad();
+            for mask in [None, Some(Tensor::ones([2, 12], &device))] {
+                let count = required_layers(&name).unwrap_or(3);
+                let student = Tensor::<TestAutodiffBackend, 3>::ones([2, 12, 12], &device).require_grad();
+                let teacher = Tensor::<TestAutodiffBackend, 3>::ones([2, 12, 12], &device).require_grad();
                 let input = LossInput {
                     student: vec![FeatureTensor::from(student.clone() * 2.0); count],
                     teacher: vec![FeatureTensor::from(teacher.clone() * 3.0); count],

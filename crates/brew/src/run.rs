@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use brew_config::{ConfigError, MatchFeature, Problem};
+use brew_config::{ConfigError, MatchFeature, Problem, compares_any_widths};
 use brew_data::{
     BatchSampler, ClassificationReport, Collator, Feature, LabelSet, RawExample, TextTokenizer,
     label_examples, read_examples,
@@ -367,8 +367,7 @@ fn check_matches(
                     }
                     None => (student.hidden_size, "the student's width"),
                 };
-                let compares_tokens = matches!(one.loss.as_str(), "nst" | "mmd");
-                if from != teacher.hidden_size && !compares_tokens {
+                if from != teacher.hidden_size && !compares_any_widths(&one.loss) {
                     found.push(Problem::new(
                         format!("{at}.proj"),
                         if one.proj.is_some() { from.to_string() } else { "missing".into() },
@@ -376,6 +375,16 @@ fn check_matches(
                             "{to} is {from}, the teacher's {}; add proj = [\"linear\", {}, {}]",
                             teacher.hidden_size, student.hidden_size, teacher.hidden_size
                         ),
+                    ));
+                }
+                let heads = config.distillation.relation_heads;
+                if one.loss == "minilm_relation"
+                    && !(from.is_multiple_of(heads) && teacher.hidden_size.is_multiple_of(heads))
+                {
+                    found.push(Problem::new(
+                        "distillation.relation_heads",
+                        heads,
+                        format!("must divide {to}, {from}, and the teacher's, {}", teacher.hidden_size),
                     ));
                 }
             }
