@@ -43,7 +43,7 @@ pub struct RunConfig {
 /// | `max_length` | 128 | tokens of a text or pair, special tokens included |
 /// | `batch_size` | 32 | examples of a training batch |
 /// | `eval_batch_size` | 128 | examples of an evaluation batch |
-/// | `length_buckets` | true | texts of similar length share a batch |
+/// | `length_buckets` | true | texts of similar length share a batch; `nst`, which divides by the padded length, then weighs more |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
