@@ -129,10 +129,10 @@ impl Rule {
 /// | field | default | meaning |
 /// |---|---|---|
 /// | `seed` | 0 | the corpus is a function of it |
-/// | `train` | 12000 | training examples |
+/// | `train` | 6000 | training examples |
 /// | `dev` | 1000 | development examples |
 /// | `test` | 2000 | test examples |
-/// | `label_noise` | 0.1 | probability, within 0 and 1, that a training label is wrong |
+/// | `label_noise` | 0.15 | probability, within 0 and 1, that a training label is wrong |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GrammarConfig {
@@ -150,7 +150,7 @@ pub struct GrammarConfig {
 
 impl Default for GrammarConfig {
     fn default() -> Self {
-        Self { seed: 0, train: 12000, dev: 1000, test: 2000, label_noise: 0.1 }
+        Self { seed: 0, train: 6000, dev: 1000, test: 2000, label_noise: 0.15 }
     }
 }
 

@@ -40,6 +40,11 @@ impl<A> BasicTrainer<A> {
     }
 }
 
+/// The shipped losses with the settings of a configuration.
+fn shipped_losses<B: AutodiffBackend>(config: &DistillationConfig) -> LossRegistry<B> {
+    LossRegistry::default().with_nst_scale(config.nst_scale).with_relation_heads(config.relation_heads)
+}
+
 /// Distils one teacher into a student with intermediate matches and projections: TextBrewer's
 /// `GeneralDistiller`.
 pub struct GeneralDistiller<B: AutodiffBackend, M, T> {
@@ -64,9 +69,7 @@ where
         teacher: impl Teacher<B::InnerBackend, T> + 'static,
         adaptor: impl Adaptor<B, M, T> + 'static,
     ) -> Result<Self, DistillError> {
-        let losses = LossRegistry::default()
-            .with_nst_scale(distillation.nst_scale)
-            .with_relation_heads(distillation.relation_heads);
+        let losses = shipped_losses(&distillation);
         Self::with_losses(config, distillation, &losses, teacher, adaptor)
     }
 
@@ -195,7 +198,7 @@ where
         teachers: Ensemble<B::InnerBackend, T>,
         adaptor: impl Adaptor<B, M, T> + 'static,
     ) -> Result<Self, DistillError> {
-        let losses = LossRegistry::default().with_nst_scale(distillation.nst_scale);
+        let losses = shipped_losses(&distillation);
         Self::with_losses(config, distillation, &losses, teachers, adaptor)
     }
 

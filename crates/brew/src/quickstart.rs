@@ -83,7 +83,8 @@ struct Recipe {
     lr: f64,
 }
 
-const TEACHER: Recipe = Recipe { layers: 3, width: 96, epochs: 6, lr: 1e-3 };
+// Tuned on seeds 1 to 3: with 6 epochs the teacher has not found the task yet.
+const TEACHER: Recipe = Recipe { layers: 3, width: 96, epochs: 10, lr: 1e-3 };
 const STUDENT: Recipe = Recipe { layers: 1, width: 48, epochs: 6, lr: 2e-3 };
 const BATCH: usize = 64;
 
