@@ -257,7 +257,7 @@ def match_cases(normal):
             yield case(name, [normal(5, 3, 4)], [normal(5, 3, 6)], with_mask)
         for tau in (0.5, 0.07):
             yield case("crd_in_batch", [normal(5, 3, 4)], [normal(5, 3, 4)], with_mask, tau=tau)
-        # Of unit variance: with larger scores the rounding of single precision shows in the gradients.
+        # Of unit variance: with larger scores the relations are all or nothing.
         for heads in (1, 3):
             student, teacher = normal(5, 3, 6) / 2, normal(5, 3, 12) / 2
             yield case("minilm_relation", [student], [teacher], with_mask, relation_heads=heads)
