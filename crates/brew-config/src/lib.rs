@@ -30,6 +30,7 @@ mod matches;
 mod nearest;
 mod presets;
 mod problem;
+mod projection;
 mod schedule;
 mod training;
 
@@ -37,12 +38,10 @@ pub use distillation::{DEFAULT_RELATION_HEADS, DistillationConfig, KdScale, NstS
 pub use error::ConfigError;
 pub use kd_loss_type::KdLossType;
 pub use load::{from_json_str, from_toml_str, load};
-pub use matches::{
-    IntermediateMatch, LayerIndex, MatchFeature, ProjectionConfig, ProjectionGroup, ProjectionName,
-    compares_any_widths, required_layers,
-};
+pub use matches::{IntermediateMatch, LayerIndex, MatchFeature, compares_any_widths, required_layers};
 pub use nearest::nearest;
 pub use presets::{LayerMap, match_table, preset, preset_names, tinybert_matches};
 pub use problem::Problem;
+pub use projection::{ProjectionConfig, ProjectionGroup, ProjectionName};
 pub use schedule::{ScheduleConfig, ScheduleName, TemperatureScheduler, WeightScheduler};
 pub use training::{IgnoredField, OptimizerConfig, OptimizerName, TrainingConfig};
