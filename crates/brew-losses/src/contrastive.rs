@@ -120,7 +120,7 @@ mod tests {
     fn a_sequence_that_is_all_padding_is_no_candidate_whatever_it_holds() {
         let device = Default::default();
         let states = |salt: u32| Tensor::<TestBackend, 2>::from_data(numbers([4, 3], salt), &device);
-        let lost = |salt: u32| vec![states(salt).slice_fill([3..4], f32::NAN).into()];
+        let lost = |salt: u32| vec![states(salt).slice_fill(3..4, f32::NAN).into()];
         let mask = Some(Tensor::from_floats([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]], &device));
         let whole = LossInput { student: lost(1), teacher: lost(2), mask };
         let first = |salt: u32| vec![states(salt).narrow(0, 0, 3).into()];

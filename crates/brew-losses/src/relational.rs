@@ -210,7 +210,7 @@ mod tests {
         let rows = |kept: usize, salt: u32, last: f32| {
             let states = Tensor::<TestAutodiffBackend, 3>::from_data(numbers([4, 2, 3], salt), &device);
             match kept {
-                4 => states.slice_fill([3..4], last),
+                4 => states.slice_fill(3..4, last),
                 _ => states.narrow(0, 0, kept),
             }
         };

@@ -159,7 +159,7 @@ mod tests {
         let states = |salt: u32| Tensor::<TestAutodiffBackend, 2>::from_data(numbers([4, 3], salt), &device);
         let mask = Tensor::from_floats([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]], &device);
         for loss in LOSSES {
-            let lost = |salt: u32| vec![states(salt).slice_fill([3..4], f32::NAN).into()];
+            let lost = |salt: u32| vec![states(salt).slice_fill(3..4, f32::NAN).into()];
             let whole = LossInput { student: lost(1), teacher: lost(2), mask: Some(mask.clone()) };
             let first = |salt: u32| vec![states(salt).narrow(0, 0, 3).into()];
             let three = LossInput { student: first(1), teacher: first(2), mask: None };
