@@ -29,7 +29,15 @@ enum Command {
     Experiment(experiment::Arguments),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        // Without the backtrace that anyhow's own report adds where RUST_BACKTRACE is set.
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> anyhow::Result<ExitCode> {
     let root = workspace_root()?;
     match Arguments::parse().command {
         Command::Tidy => tidy::run(root),
