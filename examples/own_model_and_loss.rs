@@ -10,10 +10,10 @@
 use anyhow::Result;
 use brew::config::{DistillationConfig, IntermediateMatch, OptimizerConfig, TrainingConfig};
 use brew::distillers::{
-    Adaptor, AdaptorOutput, BasicTrainer, Counted, DistillError, ForwardContext, GeneralDistiller, Hooks,
-    ModelTeacher,
+    Adaptor, AdaptorOutput, BasicTrainer, Counted, DistillError, Extensions, ForwardContext,
+    GeneralDistiller, Hooks, ModelTeacher,
 };
-use brew::losses::{FeatureTensor, LossInput, LossRegistry, cross_entropy};
+use brew::losses::{FeatureTensor, LossInput, cross_entropy};
 use brew::random::Key;
 use burn::backend::Autodiff;
 use burn::module::{AutodiffModule, Module};
@@ -94,7 +94,7 @@ fn main() -> Result<()> {
         .valid();
 
     // The loss: a function of the two sides' features, under a name of its own.
-    let losses = LossRegistry::<B>::default().with("my_l1", |input: &LossInput<B>| {
+    let extensions = Extensions::new().with_loss("my_l1", |input: &LossInput<B>| {
         let (student, teacher) = (input.student[0].clone(), input.teacher[0].clone());
         Ok((student.into_positions() - teacher.into_positions()).abs().mean())
     });
@@ -103,12 +103,12 @@ fn main() -> Result<()> {
         intermediate_matches: vec![IntermediateMatch::hidden(0, 0, "my_l1").with_projection(8, 32)],
         ..DistillationConfig::default()
     };
-    let distiller = GeneralDistiller::with_losses(
+    let distiller = GeneralDistiller::with_extensions(
         training(30),
         distillation,
-        &losses,
         ModelTeacher::new(teacher.clone(), teacher_adaptor::<B>()),
         adapt::<B>,
+        extensions,
     )?;
     let student = Perceptron::<B>::new(8, &device);
     let before = accuracy(&student.valid(), &test);

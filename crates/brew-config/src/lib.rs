@@ -23,6 +23,7 @@
 //! ```
 
 mod distillation;
+mod emd;
 mod error;
 mod kd_loss_type;
 mod load;
@@ -35,6 +36,7 @@ mod schedule;
 mod training;
 
 pub use distillation::{DEFAULT_RELATION_HEADS, DistillationConfig, KdScale, NstScale};
+pub use emd::EmdConfig;
 pub use error::ConfigError;
 pub use kd_loss_type::KdLossType;
 pub use load::{from_json_str, from_toml_str, load};

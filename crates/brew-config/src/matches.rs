@@ -64,7 +64,7 @@ pub fn required_layers(loss: &str) -> Option<usize> {
 /// | field | meaning | range |
 /// |---|---|---|
 /// | `layer_T`, `layer_S` | index into the adaptor's list of features, 0 = first | one, or a list of two for `fsp`, `gram`, `nst`, `mmd`, or any list for `emd` |
-/// | `feature` | what is compared | `hidden`, `attention`, `attention_scores` |
+/// | `feature` | what is compared | `hidden`, `attention`, `attention_scores`, `queries`, `keys`, `values` |
 /// | `loss` | name in the loss registry | |
 /// | `weight` | weight in the total loss, 1 where it is left out | ≥ 0 |
 /// | `proj` | maps the student's width to the teacher's: `["linear", 384, 768]` or with a fourth item, `{"lr": 1e-3}` | see [`ProjectionName`] |
@@ -224,6 +224,19 @@ pub enum MatchFeature {
     Attention,
     /// Attention scores before the softmax, which is what the attention losses were made for.
     AttentionScores,
+    /// What each attention layer asks with, `[batch, length, hidden]`.
+    Queries,
+    /// What each attention layer is asked for, `[batch, length, hidden]`.
+    Keys,
+    /// What each attention layer passes on, `[batch, length, hidden]`.
+    Values,
+}
+
+impl MatchFeature {
+    /// Whether the feature is `[batch, length, hidden]`, one vector a token, so that a projection may map it.
+    pub const fn is_per_token(self) -> bool {
+        !matches!(self, Self::Attention | Self::AttentionScores)
+    }
 }
 
 impl fmt::Display for MatchFeature {
@@ -232,6 +245,9 @@ impl fmt::Display for MatchFeature {
             Self::Hidden => "hidden",
             Self::Attention => "attention",
             Self::AttentionScores => "attention_scores",
+            Self::Queries => "queries",
+            Self::Keys => "keys",
+            Self::Values => "values",
         })
     }
 }

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
 
 use crate::problem::Checks;
-use crate::{ConfigError, IntermediateMatch, LayerIndex, MatchFeature, nearest, required_layers};
+use crate::{
+    ConfigError, IntermediateMatch, LayerIndex, MatchFeature, compares_any_widths, nearest, required_layers,
+};
 
 /// The depths and widths of two models, and which layers of the student are matched.
 ///
@@ -120,9 +122,8 @@ pub fn match_table(
         Some(2) => LayerIndex::Many(vec![layer, layer]),
         _ => LayerIndex::One(layer),
     };
-    let needs_projection = feature == MatchFeature::Hidden
-        && models.student_width != models.teacher_width
-        && !matches!(loss, "nst" | "mmd");
+    let needs_projection =
+        feature.is_per_token() && models.student_width != models.teacher_width && !compares_any_widths(loss);
     let table = models.pairs()?.into_iter().filter_map(|(layer_t, layer_s)| {
         let (layer_t, layer_s) = match feature {
             MatchFeature::Hidden => (layer_t, layer_s),
@@ -176,7 +177,7 @@ pub fn tinybert_matches(
 ) -> Result<Vec<IntermediateMatch>, ConfigError> {
     let mut checks = Checks::default();
     checks.require(
-        attention != MatchFeature::Hidden,
+        !attention.is_per_token(),
         "attention",
         attention,
         "must be `attention_scores` or `attention`; the hidden states are matched anyway",

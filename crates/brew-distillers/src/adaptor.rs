@@ -12,6 +12,24 @@ pub struct Wants {
     pub attention: bool,
     /// Attention before the softmax.
     pub attention_scores: bool,
+    /// Queries, keys and values of each attention layer.
+    pub queries_keys_values: bool,
+    /// What the adaptor gives by name, for custom matches.
+    pub others: bool,
+}
+
+impl Wants {
+    /// What either of two asks for.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self {
+            hidden: self.hidden || other.hidden,
+            attention: self.attention || other.attention,
+            attention_scores: self.attention_scores || other.attention_scores,
+            queries_keys_values: self.queries_keys_values || other.queries_keys_values,
+            others: self.others || other.others,
+        }
+    }
 }
 
 /// How a model is to be run on a batch.

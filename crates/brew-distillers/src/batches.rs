@@ -1,3 +1,5 @@
+use std::marker::PhantomData;
+
 use crate::DistillError;
 
 /// A batch and how many examples it holds.
@@ -22,6 +24,51 @@ pub trait BatchSource<T> {
 
     /// The batches of epoch `epoch` (from 0) without its first `skip`.
     fn epoch(&self, epoch: usize, skip: usize) -> EpochBatches<'_, T>;
+}
+
+/// Batches of another source, each changed by a function: a batch post-processor, or a conversion of the
+/// batch's type.
+///
+/// ```
+/// use brew_distillers::{BatchSource, Counted, ProcessedBatches};
+///
+/// let numbers = vec![Counted { batch: 1, examples: 1 }, Counted { batch: 2, examples: 1 }];
+/// let doubled = ProcessedBatches::new(numbers, |number: i32| Ok(f64::from(number) * 2.0));
+/// let batches: Vec<f64> = doubled.epoch(0, 0).map(|one| one.unwrap().batch).collect();
+/// assert_eq!(batches, [2.0, 4.0]);
+/// ```
+pub struct ProcessedBatches<S, F, T> {
+    source: S,
+    process: F,
+    batch: PhantomData<fn(T)>,
+}
+
+impl<S, F, T> ProcessedBatches<S, F, T> {
+    /// The batches of `source`, each passed through `process`, which must be a function of the batch alone.
+    pub fn new<U>(source: S, process: F) -> Self
+    where
+        S: BatchSource<T>,
+        F: Fn(T) -> Result<U, DistillError>,
+    {
+        Self { source, process, batch: PhantomData }
+    }
+}
+
+impl<S, F, T, U> BatchSource<U> for ProcessedBatches<S, F, T>
+where
+    S: BatchSource<T>,
+    F: Fn(T) -> Result<U, DistillError>,
+{
+    fn batches_per_epoch(&self) -> usize {
+        self.source.batches_per_epoch()
+    }
+
+    fn epoch(&self, epoch: usize, skip: usize) -> EpochBatches<'_, U> {
+        Box::new(self.source.epoch(epoch, skip).map(|item| {
+            let Counted { batch, examples } = item?;
+            Ok(Counted { batch: (self.process)(batch)?, examples })
+        }))
+    }
 }
 
 /// Batches that are all in memory, fed in their order every epoch.

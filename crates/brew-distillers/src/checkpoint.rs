@@ -13,9 +13,10 @@ use burn::module::Module;
 use burn::record::{FullPrecisionSettings, NamedMpkFileRecorder, Recorder};
 use burn::tensor::backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::parameters::named_parameters;
-use crate::step::{GroupRecord, Stepper};
+use crate::step::Stepper;
 use crate::{DistillError, Student, Trainable};
 
 const VERSION: u32 = 1;
@@ -43,6 +44,9 @@ struct State {
     total_steps: usize,
     position: Position,
     optimizer_groups: usize,
+    /// What the objective keeps, besides what is trained.
+    #[serde(default)]
+    objective: Option<Value>,
     /// Path and shape of each trained parameter.
     parameters: Vec<(String, Vec<usize>)>,
 }
@@ -110,6 +114,7 @@ impl CheckpointFolder {
         trainable: &Trainable<B, M>,
         stepper: &Stepper<B, M>,
         run: RunState,
+        objective: Option<Value>,
         score: Option<f64>,
     ) -> Result<(), DistillError>
     where
@@ -127,17 +132,17 @@ impl CheckpointFolder {
         };
         Recorder::<B>::record(&recorder, trainable.clone().into_record(), folder.join(TRAINABLE))
             .map_err(failed(TRAINABLE))?;
-        let records = stepper.records();
-        for (index, record) in records.into_iter().enumerate() {
+        for (index, optimizer) in stepper.optimizers().enumerate() {
             let file = optimizer_file(index);
-            Recorder::<B>::record(&recorder, record, folder.join(&file)).map_err(failed(&file))?;
+            optimizer.save(&folder.join(&file)).map_err(failed(&file))?;
         }
         let state = State {
             version: VERSION,
             seed: run.seed,
             total_steps: run.total_steps,
             position: run.position,
-            optimizer_groups: stepper.groups(),
+            optimizer_groups: stepper.optimizers().len(),
+            objective,
             parameters: parameter_shapes(trainable),
         };
         let json = serde_json::to_vec_pretty(&state).expect("a state of numbers and names is JSON");
@@ -208,17 +213,16 @@ impl CheckpointFolder {
             .map_err(|error| damaged(format!("{TRAINABLE}: {error}")))?;
         let trainable = trainable.load_record(record);
         let mut stepper = stepper(&trainable);
-        let records: Vec<GroupRecord<B, M>> = (0..state.optimizer_groups)
-            .map(|index| {
-                let file = optimizer_file(index);
-                Recorder::<B>::load(&recorder, folder.join(&file), device)
-                    .map_err(|error| damaged(format!("{file}: {error}")))
-            })
-            .collect::<Result<_, _>>()?;
-        if !stepper.load_records(records) {
+        if stepper.optimizers().len() != state.optimizer_groups {
             return Err(damaged("the optimizer's parameter groups differ from the configuration's".into()));
         }
-        Ok(Some(Loaded { trainable, stepper, position: state.position }))
+        for (index, optimizer) in stepper.optimizers_mut().enumerate() {
+            let file = optimizer_file(index);
+            optimizer
+                .load(&folder.join(&file), device)
+                .map_err(|error| damaged(format!("{file}: {error}")))?;
+        }
+        Ok(Some(Loaded { trainable, stepper, position: state.position, objective: state.objective, folder }))
     }
 }
 
@@ -227,6 +231,10 @@ pub(crate) struct Loaded<B: AutodiffBackend, M: Student<B>> {
     pub(crate) trainable: Trainable<B, M>,
     pub(crate) stepper: Stepper<B, M>,
     pub(crate) position: Position,
+    /// What the objective kept.
+    pub(crate) objective: Option<Value>,
+    /// Where it came from, for errors.
+    pub(crate) folder: PathBuf,
 }
 
 /// What a checkpoint says of its run.

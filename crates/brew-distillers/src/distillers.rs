@@ -1,65 +1,136 @@
-use brew_config::{ConfigError, DistillationConfig, ProjectionGroup, TrainingConfig};
+use brew_config::{ConfigError, DistillationConfig, EmdConfig, ProjectionConfig, TrainingConfig};
 use brew_losses::LossRegistry;
 use brew_random::Key;
 use burn::tensor::backend::AutodiffBackend;
 
+use crate::comparison::Comparison;
+use crate::emd::EmdMatch;
 use crate::{
-    Adaptor, BatchSource, DistillError, Distillation, Ensemble, Hooks, Projection, Student, Supervised,
-    Teacher, Trainable, Trained, fit,
+    Adaptor, BatchSource, DistillError, Distillation, EmdDistillation, Ensemble, Extensions, Hooks,
+    MultiTask, Objective, Projection, Recipe, Student, Supervised, Task, TaskBatch, Teacher, Trainable,
+    Trained, fit,
 };
 
 /// Trains a model on gold labels, for a teacher or a baseline: TextBrewer's `BasicTrainer`.
-pub struct BasicTrainer<A> {
-    config: TrainingConfig,
+pub struct BasicTrainer<B: AutodiffBackend, M: Student<B>, A> {
+    recipe: Recipe<B, M>,
     adaptor: A,
 }
 
-impl<A> BasicTrainer<A> {
-    /// A trainer that minimises the `losses` of `adaptor`.
-    pub fn new(config: TrainingConfig, adaptor: A) -> Self {
-        Self { config, adaptor }
+impl<B: AutodiffBackend, M: Student<B>, A> BasicTrainer<B, M, A> {
+    /// A trainer that minimises the `losses` of `adaptor`, by a configuration or a [`Recipe`].
+    pub fn new(recipe: impl Into<Recipe<B, M>>, adaptor: A) -> Self {
+        Self { recipe: recipe.into(), adaptor }
     }
 
     /// Trains `model`.
     ///
     /// # Errors
     /// See [`fit`].
-    pub fn train<B, M, T>(
+    pub fn train<T>(
         self,
         model: M,
         batches: &dyn BatchSource<T>,
         hooks: Hooks<'_, M>,
     ) -> Result<Trained<B, M>, DistillError>
     where
-        B: AutodiffBackend,
-        M: Student<B>,
         A: Adaptor<B, M, T>,
     {
         let mut objective = Supervised::new(self.adaptor);
-        fit(Trainable::new(model), &[], &mut objective, batches, &self.config, hooks)
+        fit(Trainable::new(model), &self.recipe, &mut objective, batches, hooks)
     }
 }
 
-/// The shipped losses with the settings of a configuration.
-fn shipped_losses<B: AutodiffBackend>(config: &DistillationConfig) -> LossRegistry<B> {
-    LossRegistry::default().with_nst_scale(config.nst_scale).with_relation_heads(config.relation_heads)
+/// What the distillers have in common: a recipe, an objective and the projections it needs.
+pub(crate) struct Distiller<B: AutodiffBackend, M: Student<B>, O> {
+    recipe: Recipe<B, M>,
+    objective: O,
+    projections: Projections<B>,
+}
+
+enum Projections<B: AutodiffBackend> {
+    Given(Vec<Option<Projection<B>>>),
+    New(Vec<Option<ProjectionConfig>>),
+}
+
+impl<B: AutodiffBackend, M: Student<B>, O> Distiller<B, M, O> {
+    /// Checks both configurations at once and builds the objective from their comparison.
+    pub(crate) fn new(
+        config: TrainingConfig,
+        distillation: DistillationConfig,
+        mut extensions: Extensions<B, M>,
+        teachers: usize,
+        objective: impl FnOnce(Comparison<B>) -> O,
+    ) -> Result<Self, DistillError> {
+        let losses = extensions.losses(&distillation);
+        Self::with_losses(config, distillation, &losses, extensions, teachers, objective)
+    }
+
+    /// The same with the losses already looked up.
+    fn with_losses(
+        config: TrainingConfig,
+        distillation: DistillationConfig,
+        losses: &LossRegistry<B>,
+        mut extensions: Extensions<B, M>,
+        teachers: usize,
+        objective: impl FnOnce(Comparison<B>) -> O,
+    ) -> Result<Self, DistillError> {
+        let mut problems = config.validate();
+        let comparison = match extensions.comparison(distillation, losses, teachers) {
+            Ok(comparison) => comparison,
+            Err(DistillError::Config(ConfigError::Invalid { problems: more })) => {
+                problems.extend(more);
+                return Err(ConfigError::Invalid { problems }.into());
+            }
+            Err(error) => return Err(error),
+        };
+        ConfigError::from_problems(problems)?;
+        let recipe = extensions.recipe(config).with_projection_groups(comparison.projection_groups());
+        let projections = match extensions.take_projections() {
+            Some(projections) => Projections::Given(projections),
+            None => Projections::New(comparison.projections()),
+        };
+        Ok(Self { recipe, objective: objective(comparison), projections })
+    }
+
+    /// Adds a projection behind those of the matches, unless all were given.
+    fn add_projection(&mut self, projection: ProjectionConfig) {
+        self.recipe.projection_groups.push(Some(projection.group.clone()));
+        if let Projections::New(configs) = &mut self.projections {
+            configs.push(Some(projection));
+        }
+    }
+
+    /// Distils into `student`.
+    pub(crate) fn train<T>(
+        self,
+        student: M,
+        batches: &dyn BatchSource<T>,
+        hooks: Hooks<'_, M>,
+    ) -> Result<Trained<B, M>, DistillError>
+    where
+        O: Objective<B, M, T>,
+    {
+        let Self { recipe, mut objective, projections } = self;
+        let trainable = match projections {
+            Projections::Given(projections) => Trainable { student, projections },
+            Projections::New(configs) => {
+                let device =
+                    burn::module::Module::<B>::devices(&student).into_iter().next().unwrap_or_default();
+                let key = Key::new(recipe.config.seed).purpose("projections");
+                Trainable::with_projections(student, &configs, key, &device)
+            }
+        };
+        fit(trainable, &recipe, &mut objective, batches, hooks)
+    }
 }
 
 /// Distils one teacher into a student with intermediate matches and projections: TextBrewer's
 /// `GeneralDistiller`.
-pub struct GeneralDistiller<B: AutodiffBackend, M, T> {
-    config: TrainingConfig,
-    distillation: DistillationConfig,
-    objective: Distillation<B, M, T>,
-    projections: Option<Vec<Option<Projection<B>>>>,
-}
+pub struct GeneralDistiller<B: AutodiffBackend, M: Student<B>, T>(Distiller<B, M, Distillation<B, M, T>>);
 
-impl<B, M, T> GeneralDistiller<B, M, T>
-where
-    B: AutodiffBackend,
-    M: Student<B>,
-{
-    /// A distiller with the shipped losses.
+impl<B: AutodiffBackend, M: Student<B>, T> GeneralDistiller<B, M, T> {
+    /// A distiller as the configurations describe it.
     ///
     /// # Errors
     /// [`DistillError::Config`] with every problem of both configurations.
@@ -69,43 +140,25 @@ where
         teacher: impl Teacher<B::InnerBackend, T> + 'static,
         adaptor: impl Adaptor<B, M, T> + 'static,
     ) -> Result<Self, DistillError> {
-        let losses = shipped_losses(&distillation);
-        Self::with_losses(config, distillation, &losses, teacher, adaptor)
+        Self::with_extensions(config, distillation, teacher, adaptor, Extensions::new())
     }
 
-    /// A distiller whose matches may name the losses of `losses`, the user's own included.
+    /// A distiller with losses, matches, schedules or an optimizer of the user's own.
     ///
     /// # Errors
-    /// [`DistillError::Config`] with every problem of both configurations.
-    pub fn with_losses(
+    /// [`DistillError::Config`] with every problem of both configurations and of the extensions.
+    pub fn with_extensions(
         config: TrainingConfig,
         distillation: DistillationConfig,
-        losses: &LossRegistry<B>,
         teacher: impl Teacher<B::InnerBackend, T> + 'static,
         adaptor: impl Adaptor<B, M, T> + 'static,
+        extensions: Extensions<B, M>,
     ) -> Result<Self, DistillError> {
-        Self::with_teachers(config, distillation, losses, Ensemble::single(teacher), adaptor)
-    }
-
-    fn with_teachers(
-        config: TrainingConfig,
-        distillation: DistillationConfig,
-        losses: &LossRegistry<B>,
-        teachers: Ensemble<B::InnerBackend, T>,
-        adaptor: impl Adaptor<B, M, T> + 'static,
-    ) -> Result<Self, DistillError> {
-        let mut problems = config.validate();
-        problems.extend(distillation.validate(&losses.names()));
-        ConfigError::from_problems(problems)?;
-        let objective = Distillation::with_teachers(distillation.clone(), losses, adaptor, teachers)?;
-        Ok(Self { config, distillation, objective, projections: None })
-    }
-
-    /// Starts from given projections, one entry a match, instead of new ones.
-    #[must_use]
-    pub fn with_projections(mut self, projections: Vec<Option<Projection<B>>>) -> Self {
-        self.projections = Some(projections);
-        self
+        let teachers = Ensemble::single(teacher);
+        Distiller::new(config, distillation, extensions, 1, |comparison| {
+            Distillation::from_comparison(comparison, adaptor, teachers)
+        })
+        .map(Self)
     }
 
     /// Distils into `student`.
@@ -113,36 +166,20 @@ where
     /// # Errors
     /// See [`fit`].
     pub fn train(
-        mut self,
+        self,
         student: M,
         batches: &dyn BatchSource<T>,
         hooks: Hooks<'_, M>,
     ) -> Result<Trained<B, M>, DistillError> {
-        let matches = &self.distillation.intermediate_matches;
-        let trainable = match self.projections.take() {
-            Some(projections) => Trainable { student, projections },
-            None => {
-                let device =
-                    burn::module::Module::<B>::devices(&student).into_iter().next().unwrap_or_default();
-                let key = Key::new(self.config.seed).purpose("projections");
-                Trainable::with_projections(student, matches, key, &device)
-            }
-        };
-        let groups: Vec<Option<ProjectionGroup>> =
-            matches.iter().map(|one| one.proj.as_ref().map(|projection| projection.group.clone())).collect();
-        fit(trainable, &groups, &mut self.objective, batches, &self.config, hooks)
+        self.0.train(student, batches, hooks)
     }
 }
 
 /// Distils one teacher's predictions into a student, without intermediate matches: TextBrewer's
 /// `BasicDistiller`.
-pub struct BasicDistiller<B: AutodiffBackend, M, T>(GeneralDistiller<B, M, T>);
+pub struct BasicDistiller<B: AutodiffBackend, M: Student<B>, T>(GeneralDistiller<B, M, T>);
 
-impl<B, M, T> BasicDistiller<B, M, T>
-where
-    B: AutodiffBackend,
-    M: Student<B>,
-{
+impl<B: AutodiffBackend, M: Student<B>, T> BasicDistiller<B, M, T> {
     /// A distiller that looks at logits and labels alone; matches of the configuration are left out,
     /// as TextBrewer does, and the log says so.
     ///
@@ -150,9 +187,23 @@ where
     /// [`DistillError::Config`] with every problem of both configurations.
     pub fn new(
         config: TrainingConfig,
+        distillation: DistillationConfig,
+        teacher: impl Teacher<B::InnerBackend, T> + 'static,
+        adaptor: impl Adaptor<B, M, T> + 'static,
+    ) -> Result<Self, DistillError> {
+        Self::with_extensions(config, distillation, teacher, adaptor, Extensions::new())
+    }
+
+    /// A distiller with schedules or an optimizer of the user's own.
+    ///
+    /// # Errors
+    /// [`DistillError::Config`] with every problem of both configurations and of the extensions.
+    pub fn with_extensions(
+        config: TrainingConfig,
         mut distillation: DistillationConfig,
         teacher: impl Teacher<B::InnerBackend, T> + 'static,
         adaptor: impl Adaptor<B, M, T> + 'static,
+        extensions: Extensions<B, M>,
     ) -> Result<Self, DistillError> {
         let matches = std::mem::take(&mut distillation.intermediate_matches);
         if !matches.is_empty() {
@@ -161,7 +212,7 @@ where
                 matches.len()
             );
         }
-        GeneralDistiller::new(config, distillation, teacher, adaptor).map(Self)
+        GeneralDistiller::with_extensions(config, distillation, teacher, adaptor, extensions).map(Self)
     }
 
     /// Distils into `student`.
@@ -181,14 +232,12 @@ where
 /// Distils several teachers into one student: the mean of their logits, as TextBrewer's
 /// `MultiTeacherDistiller`, and, which that has not, matches with any one of them
 /// ([`IntermediateMatch::teacher`](brew_config::IntermediateMatch::teacher)).
-pub struct MultiTeacherDistiller<B: AutodiffBackend, M, T>(GeneralDistiller<B, M, T>);
+pub struct MultiTeacherDistiller<B: AutodiffBackend, M: Student<B>, T>(
+    Distiller<B, M, Distillation<B, M, T>>,
+);
 
-impl<B, M, T> MultiTeacherDistiller<B, M, T>
-where
-    B: AutodiffBackend,
-    M: Student<B>,
-{
-    /// A distiller with the shipped losses.
+impl<B: AutodiffBackend, M: Student<B>, T> MultiTeacherDistiller<B, M, T> {
+    /// A distiller as the configurations describe it.
     ///
     /// # Errors
     /// [`DistillError::Config`] with every problem of both configurations.
@@ -198,22 +247,132 @@ where
         teachers: Ensemble<B::InnerBackend, T>,
         adaptor: impl Adaptor<B, M, T> + 'static,
     ) -> Result<Self, DistillError> {
-        let losses = shipped_losses(&distillation);
-        Self::with_losses(config, distillation, &losses, teachers, adaptor)
+        Self::with_extensions(config, distillation, teachers, adaptor, Extensions::new())
     }
 
-    /// A distiller whose matches may name the losses of `losses`, the user's own included.
+    /// A distiller with losses, matches, schedules or an optimizer of the user's own.
     ///
     /// # Errors
-    /// [`DistillError::Config`] with every problem of both configurations.
-    pub fn with_losses(
+    /// [`DistillError::Config`] with every problem of both configurations and of the extensions.
+    pub fn with_extensions(
         config: TrainingConfig,
         distillation: DistillationConfig,
-        losses: &LossRegistry<B>,
         teachers: Ensemble<B::InnerBackend, T>,
         adaptor: impl Adaptor<B, M, T> + 'static,
+        extensions: Extensions<B, M>,
     ) -> Result<Self, DistillError> {
-        GeneralDistiller::with_teachers(config, distillation, losses, teachers, adaptor).map(Self)
+        Distiller::new(config, distillation, extensions, teachers.len(), |comparison| {
+            Distillation::from_comparison(comparison, adaptor, teachers)
+        })
+        .map(Self)
+    }
+
+    /// Distils into `student`.
+    ///
+    /// # Errors
+    /// See [`fit`].
+    pub fn train(
+        self,
+        student: M,
+        batches: &dyn BatchSource<T>,
+        hooks: Hooks<'_, M>,
+    ) -> Result<Trained<B, M>, DistillError> {
+        self.0.train(student, batches, hooks)
+    }
+}
+
+/// Distils a teacher a task into one student: TextBrewer's `MultiTaskDistiller`.
+///
+/// The batches come from [`TaskBatches`](crate::TaskBatches); each task's adaptor picks the student's head.
+pub struct MultiTaskDistiller<B: AutodiffBackend, M: Student<B>, T>(Distiller<B, M, MultiTask<B, M, T>>);
+
+impl<B: AutodiffBackend, M: Student<B>, T> MultiTaskDistiller<B, M, T> {
+    /// A distiller as the configurations describe it; `distillation` holds for every task.
+    ///
+    /// # Errors
+    /// [`DistillError::Config`] with every problem of both configurations, and without any task.
+    pub fn new(
+        config: TrainingConfig,
+        distillation: DistillationConfig,
+        tasks: Vec<Task<B, M, T>>,
+    ) -> Result<Self, DistillError> {
+        Self::with_extensions(config, distillation, tasks, Extensions::new())
+    }
+
+    /// A distiller with losses, matches, schedules or an optimizer of the user's own.
+    ///
+    /// # Errors
+    /// [`DistillError::Config`] with every problem of both configurations and of the extensions, and
+    /// without any task.
+    pub fn with_extensions(
+        config: TrainingConfig,
+        distillation: DistillationConfig,
+        tasks: Vec<Task<B, M, T>>,
+        extensions: Extensions<B, M>,
+    ) -> Result<Self, DistillError> {
+        let teachers = MultiTask::common_teachers(&tasks)?;
+        Distiller::new(config, distillation, extensions, teachers, |comparison| {
+            MultiTask::from_comparison(comparison, tasks)
+        })
+        .map(Self)
+    }
+
+    /// Distils into `student`.
+    ///
+    /// # Errors
+    /// See [`fit`].
+    pub fn train(
+        self,
+        student: M,
+        batches: &dyn BatchSource<TaskBatch<T>>,
+        hooks: Hooks<'_, M>,
+    ) -> Result<Trained<B, M>, DistillError> {
+        self.0.train(student, batches, hooks)
+    }
+}
+
+/// Distils one teacher into a student with layers matched many to many: BERT-EMD.
+pub struct EmdDistiller<B: AutodiffBackend, M: Student<B>, T>(Distiller<B, M, EmdDistillation<B, M, T>>);
+
+impl<B: AutodiffBackend, M: Student<B>, T> EmdDistiller<B, M, T> {
+    /// A distiller as the configurations describe it.
+    ///
+    /// # Errors
+    /// [`DistillError::Config`] with every problem of the configurations.
+    pub fn new(
+        config: TrainingConfig,
+        distillation: DistillationConfig,
+        emd: EmdConfig,
+        teacher: impl Teacher<B::InnerBackend, T> + 'static,
+        adaptor: impl Adaptor<B, M, T> + 'static,
+    ) -> Result<Self, DistillError> {
+        Self::with_extensions(config, distillation, emd, teacher, adaptor, Extensions::new())
+    }
+
+    /// A distiller with losses, matches, schedules or an optimizer of the user's own.
+    ///
+    /// # Errors
+    /// [`DistillError::Config`] with every problem of the configurations and of the extensions.
+    pub fn with_extensions(
+        config: TrainingConfig,
+        distillation: DistillationConfig,
+        emd: EmdConfig,
+        teacher: impl Teacher<B::InnerBackend, T> + 'static,
+        adaptor: impl Adaptor<B, M, T> + 'static,
+        mut extensions: Extensions<B, M>,
+    ) -> Result<Self, DistillError> {
+        let losses = extensions.losses(&distillation);
+        let projection = emd.proj.clone();
+        let emd = EmdMatch::new(emd, &losses)?;
+        let teachers = Ensemble::single(teacher);
+        let mut distiller =
+            Distiller::with_losses(config, distillation, &losses, extensions, 1, |comparison| {
+                EmdDistillation::from_comparison(comparison, emd, adaptor, teachers)
+            })?;
+        if let Some(projection) = projection {
+            distiller.add_projection(projection);
+        }
+        Ok(Self(distiller))
     }
 
     /// Distils into `student`.

@@ -1,7 +1,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use brew_config::{ConfigError, ProjectionGroup, TrainingConfig};
+use brew_config::{ConfigError, TrainingConfig};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{ElementConversion, Tensor};
@@ -9,7 +9,7 @@ use burn::tensor::{ElementConversion, Tensor};
 use crate::checkpoint::{Position, RunState};
 use crate::step::{Stepper, clip_global_norm};
 use crate::{
-    BatchSource, CheckpointEvent, DistillError, Hooks, LossTerms, Objective, StepContext, StepReport,
+    BatchSource, CheckpointEvent, DistillError, Hooks, LossTerms, Objective, Recipe, StepContext, StepReport,
     Student, Trainable,
 };
 
@@ -27,31 +27,29 @@ pub struct Trained<B: AutodiffBackend, M: Student<B>> {
 /// The one training loop: accumulate, clip, step, schedule, report, checkpoint, call back.
 ///
 /// With `num_epochs` the last, smaller group of micro-batches of an epoch is stepped and divided by
-/// the number it holds; with `num_steps` groups carry over the end of an epoch. `projection_groups`
-/// has one entry for each projection of `trainable`.
+/// the number it holds; with `num_steps` groups carry over the end of an epoch.
 ///
 /// # Errors
 /// [`DistillError::Config`] before anything runs; later whatever the objective, the batches, a
 /// callback or the disk say. The last complete checkpoint stays valid.
 pub fn fit<B, M, T>(
     trainable: Trainable<B, M>,
-    projection_groups: &[Option<ProjectionGroup>],
+    recipe: &Recipe<B, M>,
     objective: &mut dyn Objective<B, M, T>,
     batches: &dyn BatchSource<T>,
-    config: &TrainingConfig,
     mut hooks: Hooks<'_, M>,
 ) -> Result<Trained<B, M>, DistillError>
 where
     B: AutodiffBackend,
     M: Student<B>,
 {
+    let config = &recipe.config;
     ConfigError::from_problems(config.validate())?;
     let plan = Plan::new(config, batches.batches_per_epoch())?;
     let device = burn::module::Module::<B>::devices(&trainable).into_iter().next().unwrap_or_default();
     let mut position = Position { step: 0, epoch: 0, batch_in_epoch: 0, batch: 0 };
     let run_state = |position| RunState { seed: config.seed, total_steps: plan.total_steps, position };
-    let new_stepper =
-        |trainable: &Trainable<B, M>| Stepper::new(trainable, &config.optimizer, projection_groups);
+    let new_stepper = |trainable: &Trainable<B, M>| Stepper::new(trainable, recipe);
 
     let resumed = match (&hooks.checkpoints, hooks.resume) {
         (Some(folder), true) => folder.load(trainable.clone(), run_state(position), &device, new_stepper)?,
@@ -60,6 +58,11 @@ where
     let (mut trainable, mut stepper) = match resumed {
         Some(loaded) => {
             position = loaded.position;
+            if let Some(state) = loaded.objective {
+                objective
+                    .restore(state)
+                    .map_err(|reason| DistillError::Checkpoint { path: loaded.folder, reason })?;
+            }
             (loaded.trainable, loaded.stepper)
         }
         None => {
@@ -107,7 +110,7 @@ where
             let mut gradients = accumulator.grads();
             accumulated = 0;
             let norm = clip_global_norm::<B, M>(&trainable.student, &mut gradients, config.max_grad_norm);
-            let factor = config.schedule.factor(position.step, plan.total_steps);
+            let factor = recipe.factor(position.step, plan.total_steps);
             trainable = stepper.step(trainable, gradients, factor);
             position.step += 1;
 
@@ -127,7 +130,8 @@ where
                 }
             }
             if plan.is_checkpoint(position) || finished || interrupted {
-                checkpoint(&mut hooks, &trainable, &stepper, run_state(plan.next(position)), position)?;
+                let run = run_state(plan.next(position));
+                checkpoint(&mut hooks, &trainable, &stepper, run, objective.state(), position)?;
             }
             if finished || interrupted {
                 break 'run;
@@ -145,6 +149,7 @@ fn checkpoint<B, M>(
     trainable: &Trainable<B, M>,
     stepper: &Stepper<B, M>,
     run: RunState,
+    objective: Option<serde_json::Value>,
     position: Position,
 ) -> Result<(), DistillError>
 where
@@ -169,7 +174,7 @@ where
         score = score.or(given);
     }
     match (&hooks.checkpoints, pending) {
-        (Some(folder), Some(pending)) => folder.complete(pending, trainable, stepper, run, score),
+        (Some(folder), Some(pending)) => folder.complete(pending, trainable, stepper, run, objective, score),
         _ => Ok(()),
     }
 }
@@ -243,7 +248,8 @@ struct Window<B: AutodiffBackend> {
     examples: usize,
     started: Instant,
     total: Option<Tensor<B::InnerBackend, 1>>,
-    terms: Vec<(String, Tensor<B::InnerBackend, 1>)>,
+    /// Sum and number of each term; not every batch has every term.
+    terms: Vec<(String, Tensor<B::InnerBackend, 1>, usize)>,
 }
 
 impl<B: AutodiffBackend> Window<B> {
@@ -264,11 +270,14 @@ impl<B: AutodiffBackend> Window<B> {
             Some(sum) => sum + total,
             None => total,
         });
-        for (index, term) in terms.terms().iter().enumerate() {
+        for term in terms.terms() {
             let value = term.value.clone().inner();
-            match self.terms.get_mut(index) {
-                Some((_, sum)) => *sum = sum.clone() + value,
-                None => self.terms.push((term.name.clone(), value)),
+            match self.terms.iter_mut().find(|(name, ..)| *name == term.name) {
+                Some((_, sum, count)) => {
+                    *sum = sum.clone() + value;
+                    *count += 1;
+                }
+                None => self.terms.push((term.name.clone(), value, 1)),
             }
         }
         self.batches += 1;
@@ -284,10 +293,12 @@ impl<B: AutodiffBackend> Window<B> {
         grad_norm: f64,
     ) -> Result<StepReport, DistillError> {
         let done = std::mem::replace(self, Self::new(position.step));
-        let count = done.batches.max(1) as f64;
-        let read = |sum: Tensor<B::InnerBackend, 1>| sum.into_scalar().elem::<f64>() / count;
-        let loss = done.total.map_or(0.0, read);
-        let terms: Vec<(String, f64)> = done.terms.into_iter().map(|(name, sum)| (name, read(sum))).collect();
+        let mean = |sum: Tensor<B::InnerBackend, 1>, count: usize| {
+            sum.into_scalar().elem::<f64>() / count.max(1) as f64
+        };
+        let loss = done.total.map_or(0.0, |sum| mean(sum, done.batches));
+        let terms: Vec<(String, f64)> =
+            done.terms.into_iter().map(|(name, sum, count)| (name, mean(sum, count))).collect();
         if !loss.is_finite() {
             let terms = terms.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>();
             return Err(DistillError::NotFinite {

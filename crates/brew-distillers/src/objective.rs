@@ -60,6 +60,14 @@ impl<B: AutodiffBackend> LossTerms<B> {
         self.terms.push(LossTerm { name: name.into(), value, weight });
     }
 
+    /// The same terms with names below another, `parent/name`.
+    pub(crate) fn within(mut self, parent: &str) -> Self {
+        for term in &mut self.terms {
+            term.name = format!("{parent}/{}", term.name);
+        }
+        self
+    }
+
     /// The terms, in the order they were added.
     pub fn terms(&self) -> &[LossTerm<B>] {
         &self.terms
@@ -90,4 +98,18 @@ pub trait Objective<B: AutodiffBackend, M: Student<B>, T> {
         batch: &T,
         context: &StepContext,
     ) -> Result<LossTerms<B>, DistillError>;
+
+    /// What the objective keeps between batches besides what is trained, for a checkpoint; `None` where it
+    /// keeps nothing.
+    fn state(&self) -> Option<serde_json::Value> {
+        None
+    }
+
+    /// Takes over what [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// Why the state does not fit, in words.
+    fn restore(&mut self, state: serde_json::Value) -> Result<(), String> {
+        Err(format!("this objective keeps no state, the checkpoint holds {state}"))
+    }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use brew_losses::FeatureTensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor};
@@ -16,6 +18,8 @@ use burn::tensor::{Int, Tensor};
 /// - `hidden`: `[b, l, h]` each, 0 being the embeddings
 /// - `attention`: `[b, heads, l, l]` or `[b, l, l]` each
 /// - `attention_scores`: as `attention`, before the softmax
+/// - `queries`, `keys`, `values`: `[b, l, h]` each, one an attention layer
+/// - `others`: of any shape
 /// - `inputs_mask`: `[b, l]`, 1 at real tokens
 #[derive(Debug, Clone)]
 pub struct AdaptorOutput<B: Backend> {
@@ -33,8 +37,19 @@ pub struct AdaptorOutput<B: Backend> {
     pub attention: Vec<FeatureTensor<B>>,
     /// Attention before the softmax, for `feature = "attention_scores"`.
     pub attention_scores: Vec<FeatureTensor<B>>,
+    /// What each attention layer asks with, for `feature = "queries"`.
+    pub queries: Vec<Tensor<B, 3>>,
+    /// What each attention layer is asked for, for `feature = "keys"`.
+    pub keys: Vec<Tensor<B, 3>>,
+    /// What each attention layer passes on, for `feature = "values"`.
+    pub values: Vec<Tensor<B, 3>>,
+    /// Anything else by name, for a [`CustomMatch`](crate::CustomMatch).
+    pub others: BTreeMap<String, FeatureTensor<B>>,
     /// Real tokens of the inputs, the mask of the intermediate matches.
     pub inputs_mask: Option<Tensor<B, 2>>,
+    /// Whether a teacher's positions have been made the student's, so that only those count that count on
+    /// both sides: see [`AlignedTeacher`](crate::AlignedTeacher).
+    pub aligned: bool,
 }
 
 impl<B: Backend> Default for AdaptorOutput<B> {
@@ -47,7 +62,12 @@ impl<B: Backend> Default for AdaptorOutput<B> {
             hidden: Vec::new(),
             attention: Vec::new(),
             attention_scores: Vec::new(),
+            queries: Vec::new(),
+            keys: Vec::new(),
+            values: Vec::new(),
+            others: BTreeMap::new(),
             inputs_mask: None,
+            aligned: false,
         }
     }
 }
@@ -65,15 +85,26 @@ impl<B: AutodiffBackend> AdaptorOutput<B> {
         let features = |list: Vec<FeatureTensor<B::InnerBackend>>| {
             list.into_iter().map(FeatureTensor::from_inner).collect()
         };
+        let tokens =
+            |list: Vec<Tensor<B::InnerBackend, 3>>| list.into_iter().map(Tensor::from_inner).collect();
         Self {
             logits: features(output.logits),
             logits_mask: output.logits_mask.into_iter().map(Tensor::from_inner).collect(),
             labels: output.labels.into_iter().map(Tensor::from_inner).collect(),
             losses: output.losses.into_iter().map(Tensor::from_inner).collect(),
-            hidden: output.hidden.into_iter().map(Tensor::from_inner).collect(),
+            hidden: tokens(output.hidden),
             attention: features(output.attention),
             attention_scores: features(output.attention_scores),
+            queries: tokens(output.queries),
+            keys: tokens(output.keys),
+            values: tokens(output.values),
+            others: output
+                .others
+                .into_iter()
+                .map(|(name, feature)| (name, FeatureTensor::from_inner(feature)))
+                .collect(),
             inputs_mask: output.inputs_mask.map(Tensor::from_inner),
+            aligned: output.aligned,
         }
     }
 }

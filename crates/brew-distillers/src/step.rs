@@ -1,24 +1,19 @@
 use std::collections::HashMap;
 
-use brew_config::{OptimizerConfig, ProjectionGroup};
+use brew_config::OptimizerConfig;
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::optim::adaptor::OptimizerAdaptor;
-use burn::optim::{AdamW, AdamWConfig, GradientsParams, Optimizer};
+use burn::optim::GradientsParams;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{ElementConversion, Tensor};
 
 use crate::parameters::named_parameters;
-use crate::{Student, Trainable};
-
-type GroupOptimizer<B, M> = OptimizerAdaptor<AdamW, Trainable<B, M>, B>;
-
-/// The optimizer state of one group, by parameter.
-pub(crate) type GroupRecord<B, M> = <GroupOptimizer<B, M> as Optimizer<Trainable<B, M>, B>>::Record;
+use crate::recipe::GroupOptimizer;
+use crate::{Recipe, Student, Trainable};
 
 /// Parameters that share their optimizer settings.
 struct Group<B: AutodiffBackend, M: Student<B>> {
     lr: f64,
-    optimizer: GroupOptimizer<B, M>,
+    optimizer: Box<dyn GroupOptimizer<B, M>>,
 }
 
 /// Parameter groups behind one optimizer step.
@@ -30,42 +25,25 @@ pub(crate) struct Stepper<B: AutodiffBackend, M: Student<B>> {
     group_of: HashMap<ParamId, usize>,
 }
 
-/// The settings by which parameters are grouped.
-#[derive(Clone, Copy, PartialEq)]
-struct Settings {
-    lr: f64,
-    betas: [f64; 2],
-    eps: f64,
-    weight_decay: f64,
-}
-
 impl<B, M> Stepper<B, M>
 where
     B: AutodiffBackend,
     M: Student<B>,
 {
-    /// Groups the parameters of `trainable`: the student's by `config`, each projection's by its own
-    /// settings where `projection_groups` has some.
-    pub(crate) fn new(
-        trainable: &Trainable<B, M>,
-        config: &OptimizerConfig,
-        projection_groups: &[Option<ProjectionGroup>],
-    ) -> Self {
-        let mut known: Vec<Settings> = Vec::new();
+    /// Groups the parameters of `trainable`: the student's by the configuration, each projection's by its
+    /// own settings where its group has some.
+    pub(crate) fn new(trainable: &Trainable<B, M>, recipe: &Recipe<B, M>) -> Self {
+        let config = &recipe.config.optimizer;
+        let mut known: Vec<OptimizerConfig> = Vec::new();
         let mut groups = Vec::new();
         let mut group_of = HashMap::new();
         for parameter in named_parameters(trainable) {
-            let mut settings = Settings {
-                lr: config.lr,
-                betas: config.betas,
-                eps: config.eps,
-                weight_decay: config.weight_decay,
-            };
+            let mut settings = config.clone();
             if config.no_decay_bias_norm && parameter.is_bias_or_norm() {
                 settings.weight_decay = 0.0;
             }
             if let Some(own) = projection_index(&parameter.path)
-                .and_then(|index| projection_groups.get(index))
+                .and_then(|index| recipe.projection_groups.get(index))
                 .and_then(Option::as_ref)
             {
                 settings.lr = own.lr.unwrap_or(settings.lr);
@@ -74,8 +52,8 @@ where
                 settings.weight_decay = own.weight_decay.unwrap_or(settings.weight_decay);
             }
             let index = known.iter().position(|one| *one == settings).unwrap_or_else(|| {
+                groups.push(Group { lr: settings.lr, optimizer: recipe.optimizer(&settings) });
                 known.push(settings);
-                groups.push(Group { lr: settings.lr, optimizer: optimizer(&settings) });
                 groups.len() - 1
             });
             group_of.insert(parameter.id, index);
@@ -103,39 +81,17 @@ where
         trainable
     }
 
-    /// How many groups there are.
-    pub(crate) fn groups(&self) -> usize {
-        self.groups.len()
+    /// The optimizers, one a group.
+    pub(crate) fn optimizers(&self) -> impl ExactSizeIterator<Item = &dyn GroupOptimizer<B, M>> {
+        self.groups.iter().map(|group| group.optimizer.as_ref())
     }
 
-    /// The optimizer state of every group.
-    pub(crate) fn records(&self) -> Vec<GroupRecord<B, M>> {
-        self.groups.iter().map(|group| group.optimizer.to_record()).collect()
+    /// The optimizers, one a group, to be given their state.
+    pub(crate) fn optimizers_mut(
+        &mut self,
+    ) -> impl ExactSizeIterator<Item = &mut Box<dyn GroupOptimizer<B, M>>> {
+        self.groups.iter_mut().map(|group| &mut group.optimizer)
     }
-
-    /// Takes over the state of a checkpoint; `false` when it has another number of groups.
-    pub(crate) fn load_records(&mut self, records: Vec<GroupRecord<B, M>>) -> bool {
-        if records.len() != self.groups.len() {
-            return false;
-        }
-        for (group, record) in self.groups.iter_mut().zip(records) {
-            group.optimizer = group.optimizer.clone().load_record(record);
-        }
-        true
-    }
-}
-
-fn optimizer<B, M>(settings: &Settings) -> GroupOptimizer<B, M>
-where
-    B: AutodiffBackend,
-    M: Student<B>,
-{
-    AdamWConfig::new()
-        .with_beta_1(settings.betas[0] as f32)
-        .with_beta_2(settings.betas[1] as f32)
-        .with_epsilon(settings.eps as f32)
-        .with_weight_decay(settings.weight_decay as f32)
-        .init()
 }
 
 /// `projections.3.Some.linear.weight` → 3.

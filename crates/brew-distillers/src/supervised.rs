@@ -1,6 +1,6 @@
 use burn::tensor::backend::AutodiffBackend;
 
-use crate::distillation::hard_label_loss;
+use crate::comparison::hard_label_loss;
 use crate::{
     Adaptor, DistillError, ForwardContext, LossTerms, Objective, StepContext, Student, Trainable, Wants,
 };

@@ -1,6 +1,7 @@
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
-use brew_config::{IntermediateMatch, ProjectionName};
+use brew_config::{ProjectionConfig, ProjectionName};
+use brew_losses::FeatureTensor;
 use brew_random::Key;
 use burn::module::{AutodiffModule, Initializer, Module, ModuleDisplay, Param};
 use burn::nn::Linear;
@@ -18,12 +19,15 @@ const PROJECTION_STD: f64 = 0.02;
 /// A model that can be trained: any Burn module that can shed its autodiff graph.
 ///
 /// Implemented for every module; it only gives the bounds of a trained module a name.
-pub trait Student<B: AutodiffBackend>: AutodiffModule<B, InnerModule: ModuleDisplay> + ModuleDisplay {}
+pub trait Student<B: AutodiffBackend>:
+    AutodiffModule<B, InnerModule: ModuleDisplay> + ModuleDisplay + 'static
+{
+}
 
 impl<B, M> Student<B> for M
 where
     B: AutodiffBackend,
-    M: AutodiffModule<B, InnerModule: ModuleDisplay> + ModuleDisplay,
+    M: AutodiffModule<B, InnerModule: ModuleDisplay> + ModuleDisplay + 'static,
 {
 }
 
@@ -32,7 +36,7 @@ where
 pub struct Trainable<B: Backend, M: Module<B>> {
     /// The student.
     pub student: M,
-    /// One entry for each intermediate match, `None` where it has no projection.
+    /// One entry for each match, intermediate ones before custom ones, `None` where it has no projection.
     pub projections: Vec<Option<Projection<B>>>,
 }
 
@@ -42,21 +46,20 @@ impl<B: Backend, M: Module<B>> Trainable<B, M> {
         Self { student, projections: Vec::new() }
     }
 
-    /// A student with the projections its matches ask for, initialised from `key`.
-    pub fn with_projections(student: M, matches: &[IntermediateMatch], key: Key, device: &B::Device) -> Self {
-        let projections = matches
+    /// A student with new projections, where there is a configuration, initialised from `key`.
+    pub fn with_projections(
+        student: M,
+        projections: &[Option<ProjectionConfig>],
+        key: Key,
+        device: &B::Device,
+    ) -> Self {
+        let projections = projections
             .iter()
             .enumerate()
-            .map(|(index, one)| {
-                let projection = one.proj.as_ref()?;
+            .map(|(index, config)| {
+                let config = config.as_ref()?;
                 let key = key.index(index as u64);
-                Some(Projection::new(
-                    projection.name,
-                    projection.in_features,
-                    projection.out_features,
-                    key,
-                    device,
-                ))
+                Some(Projection::new(config.name, config.in_features, config.out_features, key, device))
             })
             .collect();
         Self { student, projections }
@@ -100,8 +103,22 @@ impl<B: Backend> Projection<B> {
     pub fn forward(&self, hidden: Tensor<B, 3>) -> Tensor<B, 3> {
         let [batch, length, width] = hidden.dims();
         // One matrix product over all tokens: its weight gradient is one product too.
-        let projected = self.linear.forward(hidden.reshape([batch * length, width]));
-        activate(self.activation, projected).reshape([batch as i64, length as i64, -1])
+        let projected = self.project(hidden.reshape([batch * length, width]));
+        projected.reshape([batch as i64, length as i64, -1])
+    }
+
+    /// `[rows, in]` → `[rows, out]`
+    fn project(&self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
+        activate(self.activation, self.linear.forward(rows))
+    }
+
+    /// The last dimension of a feature projected; attention, which has no width, stays as it is.
+    pub(crate) fn map(&self, feature: FeatureTensor<B>) -> FeatureTensor<B> {
+        match feature {
+            FeatureTensor::D2(pooled) => self.project(pooled).into(),
+            FeatureTensor::D3(hidden) => self.forward(hidden).into(),
+            attention @ FeatureTensor::D4(_) => attention,
+        }
     }
 }
 

@@ -36,7 +36,7 @@ enum Heads {
 ///
 /// let device = Default::default();
 /// let scores = |value: f32| Tensor::<TestBackend, 4>::full([1, 2, 3, 3], value, &device);
-/// let input = LossInput { student: vec![scores(1.0).into()], teacher: vec![scores(3.0).into()], mask: None };
+/// let input = LossInput { student: vec![scores(1.0).into()], teacher: vec![scores(3.0).into()], mask: None, teacher_mask: None };
 /// assert_eq!(attention_mse_loss(&input)?.into_scalar(), 4.0);
 /// # Ok::<(), brew_losses::LossError>(())
 /// ```
@@ -223,7 +223,12 @@ mod tests {
         mask: Option<&[f32]>,
     ) -> f32 {
         let mask = mask.map(|mask| scores(mask, [1, mask.len()]));
-        let input = LossInput { student: vec![student.into()], teacher: vec![teacher.into()], mask };
+        let input = LossInput {
+            student: vec![student.into()],
+            teacher: vec![teacher.into()],
+            mask,
+            teacher_mask: None,
+        };
         loss(&input).unwrap().into_scalar()
     }
 
@@ -266,11 +271,13 @@ mod tests {
                 student: vec![flat(&student).into()],
                 teacher: vec![flat(&teacher).into()],
                 mask: Some(mask.clone()),
+                teacher_mask: None,
             };
             let with_heads = LossInput {
                 student: vec![headed(&student).into()],
                 teacher: vec![headed(&teacher).into()],
                 mask: Some(mask.clone()),
+                teacher_mask: None,
             };
             let (actual, expected) = (loss(&without_heads).unwrap(), loss(&with_heads).unwrap());
             assert_close(&[actual.into_scalar()], &[expected.into_scalar()], 1e-6, 0.0, "loss");
@@ -282,6 +289,7 @@ mod tests {
             student: vec![scores::<_, 3>(&student, [2, 3, 3]).into()],
             teacher: vec![scores::<_, 3>(&teacher, [2, 3, 3]).into()],
             mask: Some(mask),
+            teacher_mask: None,
         };
         let loss = attention_mse_loss(&input).unwrap().into_scalar();
         assert_close(&[loss], &[squared / 5.0], 1e-5, 0.0, "by hand");
@@ -329,6 +337,7 @@ mod tests {
                     student: vec![student.into()],
                     teacher: vec![teacher.clone().into()],
                     mask: Some(mask.clone()),
+                    teacher_mask: None,
                 })
                 .unwrap()
             });
@@ -339,6 +348,7 @@ mod tests {
                     student: vec![student.into()],
                     teacher: vec![teacher.clone().into()],
                     mask: None,
+                    teacher_mask: None,
                 })
                 .unwrap()
             });
@@ -354,6 +364,7 @@ mod tests {
             student: vec![student.into()],
             teacher: vec![teacher.into()],
             mask: None,
+            teacher_mask: None,
         };
         let message = attention_mse_loss(&input).unwrap_err().to_string();
         assert!(message.contains("[1, 2, 2, 2]") && message.contains("[1, 4, 2, 2]"), "{message}");

@@ -39,7 +39,7 @@ use crate::{LossError, LossInput};
 ///
 /// let device = Default::default();
 /// let same = Tensor::<TestBackend, 2>::ones([4, 3], &device);
-/// let input = LossInput { student: vec![same.clone().into()], teacher: vec![same.into()], mask: None };
+/// let input = LossInput { student: vec![same.clone().into()], teacher: vec![same.into()], mask: None, teacher_mask: None };
 /// // States that are all alike cannot be told apart.
 /// assert!((crd_in_batch_loss(&input, 0.07)?.into_scalar() - 4f32.ln()).abs() < 1e-6);
 /// # Ok::<(), brew_losses::LossError>(())
@@ -86,7 +86,12 @@ mod tests {
         let teacher = Tensor::<_, 2>::from_floats([[1.0, 0.0], [3.0, 4.0]], &device);
         let cost = |own: f32, other: f32| (1.0 + ((other - own) / 0.5).exp()).ln();
         let expected = (cost(1.0, 0.6) + cost(0.8, 0.0) + cost(1.0, 0.0) + cost(0.8, 0.6)) / 4.0;
-        let input = LossInput { student: vec![student.into()], teacher: vec![teacher.into()], mask: None };
+        let input = LossInput {
+            student: vec![student.into()],
+            teacher: vec![teacher.into()],
+            mask: None,
+            teacher_mask: None,
+        };
         assert_close(
             &[crd_in_batch_loss(&input, 0.5).unwrap().into_scalar()],
             &[expected],
@@ -110,6 +115,7 @@ mod tests {
                     student: vec![student.into()],
                     teacher: vec![teacher.clone().into()],
                     mask: mask.clone(),
+                    teacher_mask: None,
                 };
                 crd_in_batch_loss(&input, 0.5).unwrap()
             });
@@ -122,9 +128,9 @@ mod tests {
         let states = |salt: u32| Tensor::<TestBackend, 2>::from_data(numbers([4, 3], salt), &device);
         let lost = |salt: u32| vec![states(salt).slice_fill(3..4, f32::NAN).into()];
         let mask = Some(Tensor::from_floats([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]], &device));
-        let whole = LossInput { student: lost(1), teacher: lost(2), mask };
+        let whole = LossInput { student: lost(1), teacher: lost(2), mask, teacher_mask: None };
         let first = |salt: u32| vec![states(salt).narrow(0, 0, 3).into()];
-        let three = LossInput { student: first(1), teacher: first(2), mask: None };
+        let three = LossInput { student: first(1), teacher: first(2), mask: None, teacher_mask: None };
         let value = |input| crd_in_batch_loss(&input, 0.07).unwrap().into_scalar();
         assert_close(&[value(whole)], &[value(three)], 1e-6, 0.0, "loss");
     }
@@ -145,7 +151,8 @@ mod tests {
                     };
                     let (value, gradient) = finite_gradient(rows(student), |student| {
                         let teacher = vec![rows(teacher).into()];
-                        let input = LossInput { student: vec![student.into()], teacher, mask };
+                        let input =
+                            LossInput { student: vec![student.into()], teacher, mask, teacher_mask: None };
                         crd_in_batch_loss(&input, 0.07).unwrap()
                     });
                     if is_masked || batch == 1 {
@@ -161,6 +168,9 @@ mod tests {
     #[should_panic(expected = "greater than 0, found 0")]
     fn a_temperature_of_zero_is_refused() {
         let states = || vec![Tensor::<TestBackend, 2>::ones([2, 2], &Default::default()).into()];
-        let _ = crd_in_batch_loss(&LossInput { student: states(), teacher: states(), mask: None }, 0.0);
+        let _ = crd_in_batch_loss(
+            &LossInput { student: states(), teacher: states(), mask: None, teacher_mask: None },
+            0.0,
+        );
     }
 }

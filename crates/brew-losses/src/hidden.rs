@@ -36,6 +36,7 @@ pub(crate) const PROJECT: &str =
 ///     student: vec![Tensor::<_, 3>::from_floats([[[1.0, 2.0], [9.0, 9.0]]], &device).into()],
 ///     teacher: vec![Tensor::<_, 3>::from_floats([[[0.0, 0.0], [0.0, 0.0]]], &device).into()],
 ///     mask: Some(Tensor::from_floats([[1.0, 0.0]], &device)),
+///     teacher_mask: None,
 /// };
 /// assert_eq!(hidden_mse_loss(&input)?.into_scalar(), 2.5);
 /// # Ok::<(), brew_losses::LossError>(())
@@ -185,7 +186,7 @@ mod tests {
         teacher: impl Into<FeatureTensor<TestBackend>>,
         mask: Option<Tensor<TestBackend, 2>>,
     ) -> LossInput<TestBackend> {
-        LossInput { student: vec![student.into()], teacher: vec![teacher.into()], mask }
+        LossInput { student: vec![student.into()], teacher: vec![teacher.into()], mask, teacher_mask: None }
     }
 
     #[test]
@@ -218,6 +219,7 @@ mod tests {
             student: vec![student.clone().into()],
             teacher: vec![teacher.into()],
             mask: None,
+            teacher_mask: None,
         })
         .unwrap();
         assert_eq!(loss.clone().into_scalar(), 1.0);
@@ -235,6 +237,7 @@ mod tests {
                 student: vec![student.clone().into()],
                 teacher: vec![teacher.clone().into()],
                 mask: Some(Tensor::from_floats([[1.0, 0.0]], &device)),
+                teacher_mask: None,
             })
             .unwrap();
             assert_eq!(value.clone().into_scalar(), 1.0);
@@ -256,6 +259,7 @@ mod tests {
                         student: vec![student.into()],
                         teacher: vec![teacher.clone().into()],
                         mask: mask.clone(),
+                        teacher_mask: None,
                     })
                     .unwrap()
                 });

@@ -31,7 +31,7 @@ use crate::{FeatureTensor, LossError, LossInput, Side};
 /// let device = Default::default();
 /// let student = Tensor::<TestBackend, 3>::zeros([2, 5, 8], &device);
 /// let teacher = Tensor::<TestBackend, 3>::ones([2, 5, 24], &device);
-/// let input = LossInput { student: vec![student.into()], teacher: vec![teacher.into()], mask: None };
+/// let input = LossInput { student: vec![student.into()], teacher: vec![teacher.into()], mask: None, teacher_mask: None };
 /// // In both, every token attends to all others alike.
 /// assert!(minilm_relation_loss(&input, 4)?.into_scalar().abs() < 1e-6);
 /// # Ok::<(), brew_losses::LossError>(())
@@ -137,7 +137,12 @@ mod tests {
         let mask = Some(Tensor::from_floats([[1.0, 1.0, 0.0]], &device));
         let own = 1.0 / (1.0 + (-2f32).exp());
         let expected = own * (own / 0.5).ln() + (1.0 - own) * ((1.0 - own) / 0.5).ln();
-        let input = LossInput { student: vec![student.into()], teacher: vec![teacher.into()], mask };
+        let input = LossInput {
+            student: vec![student.into()],
+            teacher: vec![teacher.into()],
+            mask,
+            teacher_mask: None,
+        };
         assert_close(
             &[minilm_relation_loss(&input, 1).unwrap().into_scalar()],
             &[expected],
@@ -155,6 +160,7 @@ mod tests {
             student: vec![feature(1)],
             teacher: vec![feature(2)],
             mask: Some(Tensor::from_floats([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]], &device)),
+            teacher_mask: None,
         };
         let split = minilm_relation_loss(&input(&|salt| states(salt).into()), 4).unwrap().into_scalar();
         let given = input(&|salt| states(salt).reshape([2, 3, 4, 2]).swap_dims(1, 2).into());
@@ -173,6 +179,7 @@ mod tests {
                     student: vec![student.into()],
                     teacher: vec![teacher.clone().into()],
                     mask: mask.clone(),
+                    teacher_mask: None,
                 };
                 minilm_relation_loss(&input, 2).unwrap()
             });
@@ -193,6 +200,7 @@ mod tests {
                     student: vec![student.into()],
                     teacher: vec![states(2).into()],
                     mask: Some(Tensor::from_floats(mask, &device)),
+                    teacher_mask: None,
                 };
                 minilm_relation_loss(&input, 2).unwrap()
             });
@@ -207,11 +215,13 @@ mod tests {
         let device = Default::default();
         let states =
             |width: usize| FeatureTensor::from(Tensor::<TestBackend, 3>::ones([2, 3, width], &device));
-        let message =
-            |student: FeatureTensor<TestBackend>, teacher: FeatureTensor<TestBackend>, heads: usize| {
-                let input = LossInput { student: vec![student], teacher: vec![teacher], mask: None };
-                minilm_relation_loss(&input, heads).unwrap_err().to_string()
-            };
+        let message = |student: FeatureTensor<TestBackend>,
+                       teacher: FeatureTensor<TestBackend>,
+                       heads: usize| {
+            let input =
+                LossInput { student: vec![student], teacher: vec![teacher], mask: None, teacher_mask: None };
+            minilm_relation_loss(&input, heads).unwrap_err().to_string()
+        };
         let error = message(states(8), states(9), 4);
         assert!(
             error.contains("teacher's feature has shape [2, 3, 9]") && error.contains("`relation_heads`")

@@ -51,7 +51,7 @@ pub type LossFn<B> = Arc<dyn Fn(&LossInput<B>) -> Result<Tensor<B, 1>, LossError
 /// });
 /// let device = Default::default();
 /// let feature = |value: f32| vec![FeatureTensor::from(Tensor::<TestBackend, 2>::full([2, 2], value, &device))];
-/// let loss = registry.get("my_l1")?(&LossInput { student: feature(1.0), teacher: feature(4.0), mask: None })?;
+/// let loss = registry.get("my_l1")?(&LossInput { student: feature(1.0), teacher: feature(4.0), mask: None, teacher_mask: None })?;
 /// assert_eq!(loss.into_scalar(), 3.0);
 /// # Ok::<(), brew_losses::LossError>(())
 /// ```
@@ -191,6 +191,7 @@ mod tests {
                     student: layers(&name, [2, 4, 24], 1.0),
                     teacher: layers(&name, teacher_shape, 1.0),
                     mask,
+                    teacher_mask: None,
                 };
                 let message = registry.get(&name).unwrap()(&input).err().unwrap().to_string();
                 assert!(message.contains(&format!("loss `{name}`")), "{message}");
@@ -208,6 +209,7 @@ mod tests {
                 student: layers(name, [2, 4, 16], 1.0),
                 teacher: layers(name, [2, 4, 32], 1.0),
                 mask: None,
+                teacher_mask: None,
             };
             let message = registry.get(name).unwrap()(&input).err().unwrap().to_string();
             assert!(message.contains("projection"), "{message}");
@@ -221,7 +223,7 @@ mod tests {
             let loss = registry.get(&name).unwrap();
             let three = || vec![layers::<TestBackend>(&name, [2, 4, 4], 1.0).remove(0); 3];
             if required_layers(&name).is_some() {
-                let input = LossInput { student: three(), teacher: three(), mask: None };
+                let input = LossInput { student: three(), teacher: three(), mask: None, teacher_mask: None };
                 let error = loss(&input).err().unwrap();
                 assert!(
                     matches!(&error, LossError::LayerCount { loss, found: 3, .. } if *loss == name),
@@ -235,6 +237,7 @@ mod tests {
                 student: layers(&name, [2, 12, 12], 1.0),
                 teacher: layers(&name, [2, 12, 12], 1.0),
                 mask: Some(Tensor::ones([3, 12], &Default::default())),
+                teacher_mask: None,
             };
             let error = loss(&input).err().unwrap();
             assert!(matches!(&error, LossError::MaskMismatch { loss, .. } if *loss == name), "{error}");
@@ -254,6 +257,7 @@ mod tests {
                     student: vec![FeatureTensor::from(student.clone() * 2.0); count],
                     teacher: vec![FeatureTensor::from(teacher.clone() * 3.0); count],
                     mask,
+                    teacher_mask: None,
                 };
                 let gradients = registry.get(&name).unwrap()(&input).unwrap().backward();
                 assert!(student.grad(&gradients).is_some(), "{name}");

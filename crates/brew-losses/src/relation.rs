@@ -12,11 +12,12 @@ use crate::{LossError, LossInput, Side};
 /// a variant of Yim et al., CVPR 2017, "A Gift from Knowledge Distillation").
 ///
 /// `mean((S₁ᵀS₂ / n − T₁ᵀT₂ / n)²)`, where `n` is the length, or with a mask each sequence's number of
-/// tokens, the others' states being 0.
+/// tokens, the others' states being 0. The lengths of student and teacher may differ where there is no mask
+/// or each has its own.
 ///
 /// # Shapes
 /// - student, teacher: two of `[batch, length, hidden]`, of equal widths
-/// - mask: `[batch, length]`
+/// - mask: `[batch, length]`; `teacher_mask`: `[batch, teacher's length]`
 ///
 /// # Errors
 /// The shapes do not fit the loss or each other.
@@ -28,7 +29,7 @@ use crate::{LossError, LossInput, Side};
 ///
 /// let device = Default::default();
 /// let states = |value: f32| Tensor::<TestBackend, 3>::full([1, 4, 2], value, &device).into();
-/// let input = LossInput { student: vec![states(1.0), states(1.0)], teacher: vec![states(1.0), states(3.0)], mask: None };
+/// let input = LossInput { student: vec![states(1.0), states(1.0)], teacher: vec![states(1.0), states(3.0)], mask: None, teacher_mask: None };
 /// assert_eq!(fsp_loss(&input)?.into_scalar(), 4.0);
 /// # Ok::<(), brew_losses::LossError>(())
 /// ```
@@ -53,10 +54,14 @@ pub fn fsp_loss<B: Backend>(input: &LossInput<B>) -> Result<Tensor<B, 1>, LossEr
              which compares different widths",
         ));
     }
-    if batch != teacher_batch || (input.mask.is_some() && length != teacher_length) {
+    let has_own_mask = input.teacher_mask.is_some();
+    if batch != teacher_batch || (input.mask.is_some() && !has_own_mask && length != teacher_length) {
         return Err(mismatch(loss, &student, &teacher, SAME_BATCH));
     }
-    Ok(match checked(loss, &input.mask, &student.first.dims(), [batch, length])? {
+    let mask = checked(loss, &input.mask, &student.first.dims(), [batch, length])?;
+    let teacher_mask =
+        checked(loss, &input.teacher_mask, &teacher.first.dims(), [teacher_batch, teacher_length])?;
+    Ok(match mask {
         None => {
             let flow = |pair: LayerPair<B>| {
                 let length = pair.second.dims()[1] as f64;
@@ -65,13 +70,15 @@ pub fn fsp_loss<B: Backend>(input: &LossInput<B>) -> Result<Tensor<B, 1>, LossEr
             (flow(student) - flow(teacher)).square().mean()
         }
         Some(mask) => {
-            // The mask is applied to both layers, and once is enough for a mask of 0 and 1, but a
-            // masked state that is not finite must not reach the product either.
-            let tokens = mask.clone().unsqueeze_dim::<3>(2);
-            let flow = |pair: LayerPair<B>| {
-                (pair.first * tokens.clone()).swap_dims(1, 2).matmul(pair.second * tokens.clone())
+            // Once would be enough for a mask of 0 and 1, but a masked state that is not finite must not
+            // reach the product either.
+            let flow = |pair: LayerPair<B>, mask: Tensor<B, 2>| {
+                let tokens = mask.clone().unsqueeze_dim::<3>(2);
+                (pair.first * tokens.clone()).swap_dims(1, 2).matmul(pair.second * tokens)
+                    / token_counts(mask)
             };
-            ((flow(student) - flow(teacher)) / token_counts(mask)).square().mean()
+            let teacher_mask = teacher_mask.unwrap_or_else(|| mask.clone());
+            (flow(student, mask) - flow(teacher, teacher_mask)).square().mean()
         }
     })
 }
@@ -169,6 +176,7 @@ mod tests {
             student: vec![student.clone(), student],
             teacher: vec![teacher.clone(), teacher],
             mask: mask.map(|mask| Tensor::from_floats(mask, &device)),
+            teacher_mask: None,
         }
     }
 
@@ -212,6 +220,7 @@ mod tests {
             student: vec![student.clone(), student],
             teacher: vec![teacher.clone(), teacher],
             mask: Some(Tensor::from_floats([[1.0, 1.0], [1.0, 0.0]], &device)),
+            teacher_mask: None,
         };
         // (1 + 9)/2 − 1/2 = 4.5, and 4 − 1 = 3.
         assert_close(&[fsp_loss(&input).unwrap().into_scalar()], &[(20.25 + 9.0) / 2.0], 1e-6, 0.0, "loss");
@@ -232,6 +241,7 @@ mod tests {
                 },
                 teacher: vec![layer(8).into(), layer(9).into()],
                 mask: mask.clone(),
+                teacher_mask: None,
             };
             for is_first in [true, false] {
                 assert_gradient::<3>(numbers([2, 3, 2], 6), |student| {

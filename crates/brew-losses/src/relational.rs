@@ -34,7 +34,7 @@ const ZERO_DISTANCE: f64 = 1e-15;
 /// // The same triangle, four times as large and in another space.
 /// let student = Tensor::<TestBackend, 2>::from_floats([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]], &device);
 /// let teacher = Tensor::<_, 2>::from_floats([[7.0, 0.0, 0.0], [7.0, 12.0, 0.0], [7.0, 0.0, 16.0]], &device);
-/// let input = LossInput { student: vec![student.into()], teacher: vec![teacher.into()], mask: None };
+/// let input = LossInput { student: vec![student.into()], teacher: vec![teacher.into()], mask: None, teacher_mask: None };
 /// assert!(rkd_distance_loss(&input)?.into_scalar() < 1e-10);
 /// # Ok::<(), brew_losses::LossError>(())
 /// ```
@@ -135,6 +135,7 @@ mod tests {
             student: vec![Tensor::<_, 2>::from_floats(student, &device).into()],
             teacher: vec![Tensor::<_, 2>::from_floats(teacher, &device).into()],
             mask: None,
+            teacher_mask: None,
         }
     }
 
@@ -197,6 +198,7 @@ mod tests {
                         student: vec![student.into()],
                         teacher: vec![teacher.clone().into()],
                         mask: mask.clone(),
+                        teacher_mask: None,
                     })
                     .unwrap()
                 });
@@ -220,11 +222,13 @@ mod tests {
                 student: vec![rows(4, 1, f32::NAN).into()],
                 teacher: vec![rows(4, 2, f32::NAN).into()],
                 mask: Some(mask.clone()),
+                teacher_mask: None,
             };
             let three = LossInput {
                 student: vec![rows(3, 1, 0.0).into()],
                 teacher: vec![rows(3, 2, 0.0).into()],
                 mask: None,
+                teacher_mask: None,
             };
             let (whole, three) = (loss(&whole).unwrap().into_scalar(), loss(&three).unwrap().into_scalar());
             assert_close(&[whole], &[three], 1e-6, 0.0, "loss");
@@ -253,7 +257,8 @@ mod tests {
                     let mask = mask.map(|mask| mask.narrow(0, 0, batch));
                     let (value, gradient) = finite_gradient(rows(student), |student| {
                         let teacher = vec![rows(teacher).into()];
-                        loss(&LossInput { student: vec![student.into()], teacher, mask }).unwrap()
+                        loss(&LossInput { student: vec![student.into()], teacher, mask, teacher_mask: None })
+                            .unwrap()
                     });
                     if is_masked || batch == 1 {
                         assert_eq!(value, 0.0);

@@ -113,7 +113,12 @@ mod tests {
         let (third, half) = ([1.0 / 3.0, 2.0 / 3.0], [0.5, 0.5]);
         let reversed = [third[1], third[0]];
         let expected = (kl(reversed, third) + kl(reversed, half) + kl(half, reversed)) / 3.0;
-        let input = LossInput { student: vec![student.into()], teacher: vec![teacher.into()], mask: None };
+        let input = LossInput {
+            student: vec![student.into()],
+            teacher: vec![teacher.into()],
+            mask: None,
+            teacher_mask: None,
+        };
         assert_close(&[pkt_loss(&input).unwrap().into_scalar()], &[expected], 1e-5, 0.0, "loss");
     }
 
@@ -126,7 +131,12 @@ mod tests {
         let mask = Some(Tensor::from_floats([[1.0, 0.0], [1.0, 1.0]], &device));
         // Student [9 12; 12 16], normalised [.6 .8; .6 .8]; teacher the identity.
         let expected = (0.16 + 0.64 + 0.36 + 0.04) / 4.0;
-        let input = LossInput { student: vec![student.into()], teacher: vec![teacher.into()], mask };
+        let input = LossInput {
+            student: vec![student.into()],
+            teacher: vec![teacher.into()],
+            mask,
+            teacher_mask: None,
+        };
         assert_close(&[sp_loss(&input).unwrap().into_scalar()], &[expected], 1e-5, 0.0, "loss");
     }
 
@@ -146,6 +156,7 @@ mod tests {
                         student: vec![(student + 1.0).into()],
                         teacher: vec![teacher.clone().into()],
                         mask: mask.clone(),
+                        teacher_mask: None,
                     })
                     .unwrap()
                 });
@@ -160,9 +171,14 @@ mod tests {
         let mask = Tensor::from_floats([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]], &device);
         for loss in LOSSES {
             let lost = |salt: u32| vec![states(salt).slice_fill(3..4, f32::NAN).into()];
-            let whole = LossInput { student: lost(1), teacher: lost(2), mask: Some(mask.clone()) };
+            let whole = LossInput {
+                student: lost(1),
+                teacher: lost(2),
+                mask: Some(mask.clone()),
+                teacher_mask: None,
+            };
             let first = |salt: u32| vec![states(salt).narrow(0, 0, 3).into()];
-            let three = LossInput { student: first(1), teacher: first(2), mask: None };
+            let three = LossInput { student: first(1), teacher: first(2), mask: None, teacher_mask: None };
             let (whole, three) = (loss(&whole).unwrap().into_scalar(), loss(&three).unwrap().into_scalar());
             assert_close(&[whole], &[three], 1e-6, 0.0, "loss");
         }
@@ -186,7 +202,8 @@ mod tests {
                     let mask = mask.map(|mask| mask.narrow(0, 0, batch));
                     let (value, gradient) = finite_gradient(rows(student), |student| {
                         let teacher = vec![rows(teacher).into()];
-                        loss(&LossInput { student: vec![student.into()], teacher, mask }).unwrap()
+                        loss(&LossInput { student: vec![student.into()], teacher, mask, teacher_mask: None })
+                            .unwrap()
                     });
                     if is_masked {
                         assert_eq!(value, 0.0);
@@ -204,6 +221,7 @@ mod tests {
             student: vec![Tensor::<_, 3>::ones([2, 4, 3], &device).into()],
             teacher: vec![Tensor::<_, 3>::ones([2, 5, 3], &device).into()],
             mask: Some(Tensor::ones([2, 4], &device)),
+            teacher_mask: None,
         };
         let error = sp_loss(&input).unwrap_err();
         assert!(

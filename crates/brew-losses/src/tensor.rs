@@ -114,6 +114,9 @@ pub struct LossInput<B: Backend> {
     pub teacher: Vec<FeatureTensor<B>>,
     /// `[batch, length]`: 1 for tokens that count, 0 for padding; `None` counts all.
     pub mask: Option<Tensor<B, 2>>,
+    /// The same for a teacher that reads batches of its own, `[batch, teacher's length]`; `None` where
+    /// `mask` holds for both. Only losses that compare different lengths look at it: `fsp`.
+    pub teacher_mask: Option<Tensor<B, 2>>,
 }
 
 impl<B: Backend> LossInput<B> {

@@ -82,6 +82,7 @@ pub fn layer_costs<B: Backend>(
                 student: vec![student.clone()],
                 teacher: vec![teacher.clone()],
                 mask: input.mask.clone(),
+                teacher_mask: None,
             };
             costs.push(loss(&pair)?);
         }
@@ -137,6 +138,7 @@ mod tests {
             student: vec![layer(1)],
             teacher: vec![layer(2), layer(3)],
             mask: Some(Tensor::from_floats([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]], &Default::default())),
+            teacher_mask: None,
         };
         let alone = |index: usize| {
             let teacher = vec![input.teacher[index].clone()];
@@ -156,6 +158,7 @@ mod tests {
                     student: vec![student.into(), layer(4)],
                     teacher: vec![layer(1), layer(2), layer(3)],
                     mask: mask.clone(),
+                    teacher_mask: None,
                 })
                 .unwrap()
             });
@@ -164,12 +167,18 @@ mod tests {
 
     #[test]
     fn a_side_without_layers_and_costs_that_are_no_numbers_are_errors() {
-        let input = LossInput::<TestBackend> { student: vec![], teacher: vec![layer(1)], mask: None };
+        let input = LossInput::<TestBackend> {
+            student: vec![],
+            teacher: vec![layer(1)],
+            mask: None,
+            teacher_mask: None,
+        };
         let error = emd_loss(&input).unwrap_err();
         assert!(matches!(&error, LossError::LayerCount { side: Side::Student, found: 0, .. }), "{error}");
 
         let lost = Tensor::<TestBackend, 3>::full([2, 3, 2], f32::NAN, &Default::default());
-        let input = LossInput { student: vec![lost.into()], teacher: vec![layer(1)], mask: None };
+        let input =
+            LossInput { student: vec![lost.into()], teacher: vec![layer(1)], mask: None, teacher_mask: None };
         let error = emd_loss(&input).unwrap_err().to_string();
         assert!(error.contains("NaN"), "{error}");
     }

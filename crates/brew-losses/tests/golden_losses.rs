@@ -145,7 +145,7 @@ fn check_loss<B: AutodiffBackend>(case: &LossCase, what: &str) {
         None => {
             let registry = LossRegistry::<B>::default().with_nst_scale(NstScale::Length);
             let loss = registry.get(&case.loss_fn).unwrap_or_else(|error| panic!("{what}: {error}"));
-            let input = LossInput { student: student.clone(), teacher, mask };
+            let input = LossInput { student: student.clone(), teacher, mask, teacher_mask: None };
             loss(&input).unwrap_or_else(|error| panic!("{what}: {error}"))
         }
     };

@@ -167,7 +167,7 @@ fn check_loss<B: AutodiffBackend>(case: &LossCase, [relative, absolute]: [f64; 2
             kd_loss(kind, student, teacher, labels, &temperature)
         }
         None => {
-            let input = LossInput { student: student.clone(), teacher, mask };
+            let input = LossInput { student: student.clone(), teacher, mask, teacher_mask: None };
             match case.parameters.tau {
                 Some(tau) => {
                     assert_eq!(case.loss_fn, "crd_in_batch", "{what}: takes no temperature");

@@ -336,9 +336,12 @@ fn check_matches(
             }
         }
         match one.feature {
-            MatchFeature::AttentionScores => found.push(Problem::new(
+            MatchFeature::AttentionScores
+            | MatchFeature::Queries
+            | MatchFeature::Keys
+            | MatchFeature::Values => found.push(Problem::new(
                 format!("{at}.feature"),
-                "attention_scores",
+                one.feature,
                 "the shipped classifier gives attention probabilities: use \"attention\"",
             )),
             MatchFeature::Attention => {

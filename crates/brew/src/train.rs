@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use brew_data::{Batch, ClassificationReport};
 use brew_distillers::{
-    BasicTrainer, BatchSource, CachedLogits, Callback, CallbackError, CheckpointEvent, Ensemble, Hooks,
-    ModelTeacher, MultiTeacherDistiller, StepReport, Teacher, Trained,
+    BasicTrainer, BatchRows, BatchSource, CachedTeacher, Callback, CallbackError, CheckpointEvent, Ensemble,
+    Hooks, ModelTeacher, MultiTeacherDistiller, StepReport, Teacher, Trained,
 };
 use brew_models::{
     BertForSequenceClassification, LoadOptions, StudentHead, load_pretrained, save_pretrained,
@@ -195,10 +195,13 @@ fn fit_model<B: AutodiffBackend>(
     }
     let distillation = run.config.distillation.clone();
     let cached = distillation.is_caching_logits;
-    let members = teachers.into_iter().map(|model| -> Box<dyn Teacher<_, Batch<B>>> {
+    let matches = &distillation.intermediate_matches;
+    let members = teachers.into_iter().enumerate().map(|(index, model)| -> Box<dyn Teacher<_, Batch<B>>> {
         let teacher = ModelTeacher::new(model, InnerAdaptor(ClassifierAdaptor));
-        let ids = |batch: &Batch<B>| (batch.ids.clone(), batch.input_ids.device());
-        if cached { Box::new(CachedLogits::new(teacher, ids)) } else { Box::new(teacher) }
+        if !cached {
+            return Box::new(teacher);
+        }
+        Box::new(CachedTeacher::new(teacher, batch_rows::<B>).with_matches(matches, index))
     });
     let members: Vec<_> = members.collect();
     let weights = run.config.teacher.as_ref().and_then(|teacher| teacher.weights.clone());
@@ -209,6 +212,12 @@ fn fit_model<B: AutodiffBackend>(
     // With one teacher it is the GeneralDistiller.
     let distiller = MultiTeacherDistiller::new(training, distillation, ensemble, ClassifierAdaptor)?;
     Ok(distiller.train(student, batches, hooks)?)
+}
+
+/// The rows of a batch, for a cache on the teacher's backend.
+fn batch_rows<B: AutodiffBackend>(batch: &Batch<B>) -> BatchRows<B::InnerBackend> {
+    let [_, length] = batch.input_ids.dims();
+    BatchRows { ids: batch.ids.clone(), length, device: batch.input_ids.device() }
 }
 
 /// The model of the last or the best checkpoint, without autodiff.

@@ -12,8 +12,8 @@ use brew_config::{
 };
 use brew_data::Batch;
 use brew_distillers::{
-    CachedLogits, Counted, DistillError, Distillation, Ensemble, Hooks, LossTerms, ModelTeacher, Objective,
-    Projection, StepContext, Student, Supervised, Teacher, Trainable, fit,
+    BatchRows, CachedTeacher, Counted, DistillError, Distillation, Ensemble, Hooks, LossTerms, ModelTeacher,
+    Objective, Projection, Recipe, StepContext, Student, Supervised, Teacher, Trainable, fit,
 };
 use brew_losses::LossRegistry;
 use brew_models::{
@@ -289,8 +289,12 @@ fn run_case<B: AutodiffBackend>(case: &Case, tolerance: Tolerance) {
                 }
                 let cached = config.is_caching_logits;
                 let members = teachers.into_iter().map(|teacher| -> Box<dyn Teacher<_, Batch<B>>> {
-                    let ids = |batch: &Batch<B>| (batch.ids.clone(), batch.input_ids.device());
-                    if cached { Box::new(CachedLogits::new(teacher, ids)) } else { Box::new(teacher) }
+                    let rows = |batch: &Batch<B>| BatchRows {
+                        ids: batch.ids.clone(),
+                        length: batch.input_ids.dims()[1],
+                        device: batch.input_ids.device(),
+                    };
+                    if cached { Box::new(CachedTeacher::new(teacher, rows)) } else { Box::new(teacher) }
                 });
                 let ensemble = Ensemble::new(members.collect()).unwrap();
                 let registry = LossRegistry::default().with_nst_scale(config.nst_scale);
@@ -307,7 +311,8 @@ fn run_case<B: AutodiffBackend>(case: &Case, tolerance: Tolerance) {
             }
             other => panic!("{}: unknown distiller {other}", case.folder.display()),
         };
-    let trained = fit(trainable, &groups, objective.as_mut(), &batches, &training, Hooks::new()).unwrap();
+    let recipe = Recipe::new(training).with_projection_groups(groups);
+    let trained = fit(trainable, &recipe, objective.as_mut(), &batches, Hooks::new()).unwrap();
     drop(objective);
 
     check_losses(case, &losses, tolerance);

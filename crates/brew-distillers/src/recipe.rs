@@ -1,0 +1,141 @@
+//! How the loop trains, beyond what a configuration file can say.
+
+use std::path::Path;
+
+use brew_config::{OptimizerConfig, ProjectionGroup, TrainingConfig};
+use burn::optim::{AdamWConfig, GradientsParams, Optimizer};
+use burn::record::{FullPrecisionSettings, NamedMpkFileRecorder, Recorder, RecorderError};
+use burn::tensor::backend::AutodiffBackend;
+
+use crate::{Student, Trainable};
+
+/// Makes the optimizer of one parameter group from its settings.
+type OptimizerFn<B, M> = Box<dyn Fn(&OptimizerConfig) -> Box<dyn GroupOptimizer<B, M>>>;
+
+/// A factor on every group's learning rate, from the optimizer step (from 0) and the run's steps.
+type LearningRateFn = Box<dyn Fn(usize, usize) -> f64>;
+
+/// How the loop trains: a configuration, the projections' parameter groups, and where given an optimizer
+/// and a learning rate of the user's own.
+///
+/// ```
+/// use brew_config::TrainingConfig;
+/// use brew_distillers::Recipe;
+/// use brew_testkit::TestAutodiffBackend as B;
+/// use burn::nn::Linear;
+/// use burn::optim::SgdConfig;
+///
+/// // Plain gradient descent whose rate falls with the square root of the step.
+/// let recipe = Recipe::<B, Linear<B>>::new(TrainingConfig::default())
+///     .with_optimizer(|_| SgdConfig::new().init())
+///     .with_learning_rate(|step, _steps| 1.0 / (1.0 + step as f64).sqrt());
+/// ```
+pub struct Recipe<B: AutodiffBackend, M: Student<B>> {
+    pub(crate) config: TrainingConfig,
+    pub(crate) projection_groups: Vec<Option<ProjectionGroup>>,
+    optimizer: OptimizerFn<B, M>,
+    learning_rate: Option<LearningRateFn>,
+}
+
+impl<B: AutodiffBackend, M: Student<B>> Recipe<B, M> {
+    /// AdamW and the schedule of the configuration, no projections.
+    pub fn new(config: TrainingConfig) -> Self {
+        Self {
+            config,
+            projection_groups: Vec::new(),
+            optimizer: Box::new(|settings| Box::new(adamw::<B, M>(settings))),
+            learning_rate: None,
+        }
+    }
+
+    /// The same with parameter groups of the projections, one entry each.
+    #[must_use]
+    pub fn with_projection_groups(mut self, groups: Vec<Option<ProjectionGroup>>) -> Self {
+        self.projection_groups = groups;
+        self
+    }
+
+    /// The same with another optimizer of Burn's or of the user's own, made for each parameter group from
+    /// the group's settings, of which it takes what it can use. The rate is given at each step.
+    #[must_use]
+    pub fn with_optimizer<O>(mut self, optimizer: impl Fn(&OptimizerConfig) -> O + 'static) -> Self
+    where
+        O: Optimizer<Trainable<B, M>, B> + 'static,
+    {
+        self.optimizer = Box::new(move |settings| Box::new(optimizer(settings)));
+        self
+    }
+
+    /// The same with a factor on every group's rate as a function of the optimizer step, from 0, and of
+    /// the run's steps, in place of `schedule`.
+    #[must_use]
+    pub fn with_learning_rate(mut self, factor: impl Fn(usize, usize) -> f64 + 'static) -> Self {
+        self.learning_rate = Some(Box::new(factor));
+        self
+    }
+
+    /// The optimizer of a parameter group.
+    pub(crate) fn optimizer(&self, settings: &OptimizerConfig) -> Box<dyn GroupOptimizer<B, M>> {
+        (self.optimizer)(settings)
+    }
+
+    /// The factor on every group's rate at optimizer step `step`, from 0.
+    pub(crate) fn factor(&self, step: usize, steps: usize) -> f64 {
+        match &self.learning_rate {
+            Some(factor) => factor(step, steps),
+            None => self.config.schedule.factor(step, steps),
+        }
+    }
+}
+
+impl<B: AutodiffBackend, M: Student<B>> From<TrainingConfig> for Recipe<B, M> {
+    fn from(config: TrainingConfig) -> Self {
+        Self::new(config)
+    }
+}
+
+/// PyTorch's AdamW with a group's settings.
+fn adamw<B: AutodiffBackend, M: Student<B>>(
+    settings: &OptimizerConfig,
+) -> impl Optimizer<Trainable<B, M>, B> + use<B, M> {
+    AdamWConfig::new()
+        .with_beta_1(settings.betas[0] as f32)
+        .with_beta_2(settings.betas[1] as f32)
+        .with_epsilon(settings.eps as f32)
+        .with_weight_decay(settings.weight_decay as f32)
+        .init()
+}
+
+/// Any of Burn's optimizers, for one parameter group.
+pub(crate) trait GroupOptimizer<B: AutodiffBackend, M: Student<B>> {
+    fn step(&mut self, lr: f64, trainable: Trainable<B, M>, gradients: GradientsParams) -> Trainable<B, M>;
+
+    /// Writes the state, in full precision.
+    fn save(&self, path: &Path) -> Result<(), RecorderError>;
+
+    /// Takes over a state that was written by an optimizer of the same kind.
+    fn load(&mut self, path: &Path, device: &B::Device) -> Result<(), RecorderError>;
+}
+
+impl<B, M, O> GroupOptimizer<B, M> for O
+where
+    B: AutodiffBackend,
+    M: Student<B>,
+    O: Optimizer<Trainable<B, M>, B>,
+{
+    fn step(&mut self, lr: f64, trainable: Trainable<B, M>, gradients: GradientsParams) -> Trainable<B, M> {
+        Optimizer::step(self, lr, trainable, gradients)
+    }
+
+    fn save(&self, path: &Path) -> Result<(), RecorderError> {
+        let recorder = NamedMpkFileRecorder::<FullPrecisionSettings>::new();
+        Recorder::<B>::record(&recorder, self.to_record(), path.to_path_buf())
+    }
+
+    fn load(&mut self, path: &Path, device: &B::Device) -> Result<(), RecorderError> {
+        let recorder = NamedMpkFileRecorder::<FullPrecisionSettings>::new();
+        let record = Recorder::<B>::load(&recorder, path.to_path_buf(), device)?;
+        *self = self.clone().load_record(record);
+        Ok(())
+    }
+}
