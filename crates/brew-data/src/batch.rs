@@ -27,6 +27,9 @@ pub struct Batch<B: Backend> {
     pub labels: Option<Tensor<B, 1, Int>>,
     /// The same on the host, without a transfer.
     pub label_values: Vec<Option<usize>>,
+    /// How many tokens each example has, if they come first and `attention_mask` is 1 at them and 0
+    /// after them, as [`Collator`] puts them: on the host, for models that compute no padding.
+    pub lengths: Option<Vec<usize>>,
 }
 
 impl<B: Backend> Batch<B> {
@@ -56,6 +59,7 @@ impl<B: AutodiffBackend> Batch<B> {
             token_type_ids: self.token_type_ids.clone().inner(),
             labels: self.labels.clone().map(Tensor::inner),
             label_values: self.label_values.clone(),
+            lengths: self.lengths.clone(),
         }
     }
 }
@@ -130,6 +134,7 @@ impl Collator {
             token_type_ids: Tensor::from_data(TensorData::new(token_type_ids, [rows, length]), device),
             labels,
             label_values,
+            lengths: Some(features.iter().map(|feature| feature.len()).collect()),
         }
     }
 
@@ -176,6 +181,7 @@ mod tests {
         );
         assert_eq!(batch.labels.unwrap().to_data().to_vec::<i64>().unwrap(), [IGNORED_LABEL, 1]);
         assert_eq!(batch.label_values, [None, Some(1)]);
+        assert_eq!(batch.lengths, Some(vec![5, 3]));
     }
 
     #[test]
@@ -197,6 +203,7 @@ mod tests {
         let batch = Collator::new(0).collate::<TestAutodiffBackend>(&[&feature], &Default::default());
         let inner: Batch<TestBackend> = batch.inner();
         assert_eq!(inner.ids, [3]);
+        assert_eq!(inner.lengths, Some(vec![3]));
         assert_eq!(inner.input_ids.to_data(), batch.input_ids.to_data());
         assert_eq!(inner.attention_mask.to_data(), batch.attention_mask.to_data());
         assert_eq!(inner.token_type_ids.to_data(), batch.token_type_ids.to_data());

@@ -6,6 +6,7 @@ use burn::tensor::{Tensor, activation::softmax, backend::Backend};
 
 use crate::dropout::Dropout;
 use crate::init::Builder;
+use crate::packing::Layout;
 use crate::{BertConfig, ModelError};
 
 /// Self-attention with its output layer, residual and LayerNorm.
@@ -52,32 +53,31 @@ impl<B: Backend> BertAttention<B> {
     /// The output, and the probabilities if they are wanted.
     ///
     /// # Shapes
-    /// - `x`: `[batch · length, hidden]`
-    /// - `mask`: `[batch, 1, 1, length]`, added to the scores
-    /// - output: `[batch · length, hidden]` and `[batch, heads, length, length]`
+    /// - `x`: `[rows, hidden]`
+    /// - output: `[rows, hidden]` and `[batch, heads, length, length]`
     pub(crate) fn forward(
         &self,
         x: Tensor<B, 2>,
-        mask: Tensor<B, 4>,
+        layout: &Layout<B>,
         wanted: bool,
         dropout: &mut Dropout,
     ) -> (Tensor<B, 2>, Option<Tensor<B, 4>>) {
-        let [batch, _, _, length] = mask.dims();
-        let [tokens, hidden] = x.dims();
+        let (batch, length) = (layout.batch, layout.length);
+        let [_, hidden] = x.dims();
         let head_size = hidden / self.heads;
-        let by_head = [batch, length, self.heads, head_size];
+        let by_head = |rows| layout.unpack(rows).reshape([batch, length, self.heads, head_size]);
 
-        // Scaling the queries touches batch·length·hidden numbers, the scores batch·heads·length².
+        // Scaling the queries touches rows·hidden numbers, the scores batch·heads·length².
         let scale = 1.0 / (head_size as f64).sqrt();
-        let query = self.query.forward(x.clone()).mul_scalar(scale).reshape(by_head).swap_dims(1, 2);
-        let key = self.key.forward(x.clone()).reshape(by_head).permute([0, 2, 3, 1]);
-        let value = self.value.forward(x.clone()).reshape(by_head).swap_dims(1, 2);
+        let query = by_head(self.query.forward(x.clone()).mul_scalar(scale)).swap_dims(1, 2);
+        let key = by_head(self.key.forward(x.clone())).permute([0, 2, 3, 1]);
+        let value = by_head(self.value.forward(x.clone())).swap_dims(1, 2);
 
-        let probabilities = softmax(query.matmul(key) + mask, 3);
+        let probabilities = softmax(query.matmul(key) + layout.mask.clone(), 3);
         let probabilities = dropout.apply(probabilities, self.probs_dropout);
         let kept = wanted.then(|| probabilities.clone());
-        let context = probabilities.matmul(value).swap_dims(1, 2).reshape([tokens, hidden]);
-        let output = dropout.apply(self.output.forward(context), self.hidden_dropout);
+        let context = probabilities.matmul(value).swap_dims(1, 2).reshape([batch * length, hidden]);
+        let output = dropout.apply(self.output.forward(layout.pack(context)), self.hidden_dropout);
         (self.layer_norm.forward(output + x), kept)
     }
 }

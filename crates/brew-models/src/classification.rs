@@ -39,6 +39,7 @@ pub struct BertPooler<B: Backend> {
 ///     input_ids: Tensor::from_ints([[2, 7, 3]], &device),
 ///     attention_mask: Tensor::ones([1, 3], &device),
 ///     token_type_ids: Tensor::zeros([1, 3], &device),
+///     lengths: None,
 /// };
 /// let request = OutputRequest { hidden_states: true, ..OutputRequest::default() };
 /// let output = model.forward(input, request, Mode::Eval);
@@ -175,14 +176,11 @@ impl<B: Backend> BertForSequenceClassification<B> {
     ///
     /// # Panics
     /// If the length is above the model's `max_position_embeddings`, the three inputs differ in shape,
-    /// or (on most backends) an id is beyond its embedding.
+    /// `lengths` does not fit them, or (on most backends) an id is beyond its embedding.
     pub fn forward(&self, input: EncoderInput<B>, request: OutputRequest, mode: Mode) -> ModelOutput<B> {
-        let [batch, length] = input.input_ids.dims();
         let mut dropout = Dropout::new(mode);
-        let output = self.encoder.forward_with(input, request, &mut dropout);
-        let [_, hidden] = output.last_hidden.dims();
-        let first = output.last_hidden.reshape([batch, length * hidden]).slice([0..batch, 0..hidden]);
-        let pooled = self.pooler.dense.forward(first).tanh();
+        let (output, layout) = self.encoder.forward_with(input, request, &mut dropout);
+        let pooled = self.pooler.dense.forward(layout.first(output.last_hidden)).tanh();
         let logits = self.classifier.forward(dropout.apply(pooled, self.dropout));
         ModelOutput { logits, hidden_states: output.hidden_states, attentions: output.attentions }
     }

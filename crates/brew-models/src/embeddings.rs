@@ -6,6 +6,7 @@ use burn::tensor::{Int, Tensor, backend::Backend};
 
 use crate::dropout::Dropout;
 use crate::init::Builder;
+use crate::packing::Layout;
 use crate::{BertConfig, ModelError};
 
 /// The sum of a token's word, segment and position embedding, normalised.
@@ -43,21 +44,21 @@ impl<B: Backend> BertEmbeddings<B> {
 
     /// # Shapes
     /// - `input_ids`, `token_type_ids`: `[batch, length]`
-    /// - output: `[batch · length, hidden]`
+    /// - output: `[rows, hidden]`
     pub(crate) fn forward(
         &self,
         input_ids: Tensor<B, 2, Int>,
         token_type_ids: Tensor<B, 2, Int>,
+        layout: &Layout<B>,
         dropout: &mut Dropout,
     ) -> Tensor<B, 2> {
-        let [batch, length] = input_ids.dims();
-        let positions = self.position_embeddings.weight.val();
-        let [longest, hidden] = positions.dims();
+        let table = self.position_embeddings.weight.val();
+        let [longest, hidden] = table.dims();
+        let length = layout.length;
         assert!(length <= longest, "a batch of {length} tokens, and the model has {longest} positions");
-        let positions = positions.narrow(0, 0, length).reshape([1, length, hidden]);
-        let words = self.words(input_ids);
-        let segments = self.token_type_embeddings.forward(token_type_ids);
-        let sum = (words + segments + positions).reshape([batch * length, hidden]);
+        let words = self.words(layout.pack_ids(input_ids));
+        let segments = self.token_type_embeddings.forward(layout.pack_ids(token_type_ids));
+        let sum = (words + segments + layout.by_place(table)).reshape([-1, hidden as i32]);
         dropout.apply(self.layer_norm.forward(sum), self.dropout)
     }
 

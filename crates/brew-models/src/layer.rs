@@ -7,6 +7,7 @@ use burn::tensor::{Tensor, backend::Backend};
 use crate::attention::BertAttention;
 use crate::dropout::Dropout;
 use crate::init::Builder;
+use crate::packing::Layout;
 use crate::{Activation, BertConfig, ModelError};
 
 /// The position-wise feed-forward block with its residual and LayerNorm.
@@ -69,11 +70,11 @@ impl<B: Backend> BertLayer<B> {
     pub(crate) fn forward(
         &self,
         x: Tensor<B, 2>,
-        mask: Tensor<B, 4>,
+        layout: &Layout<B>,
         wanted: bool,
         dropout: &mut Dropout,
     ) -> (Tensor<B, 2>, Option<Tensor<B, 4>>) {
-        let (x, attention) = self.attention.forward(x, mask, wanted, dropout);
+        let (x, attention) = self.attention.forward(x, layout, wanted, dropout);
         (self.feed_forward.forward(x, dropout), attention)
     }
 }
@@ -104,8 +105,8 @@ mod tests {
         let x = tensor("x", [4, 8]);
 
         let mut dropout = Dropout::new(Mode::Train { dropout: Key::new(3) });
-        let (attended, probabilities) =
-            layer.attention.forward(x.clone(), Tensor::zeros([1, 1, 1, 4], &device), true, &mut dropout);
+        let layout = Layout::new(Tensor::ones([1, 4], &device), None);
+        let (attended, probabilities) = layer.attention.forward(x.clone(), &layout, true, &mut dropout);
         let by_head = layer.attention.value.forward(x.clone()).reshape([1, 4, 2, 4]).swap_dims(1, 2);
         let context = probabilities.unwrap().matmul(by_head).swap_dims(1, 2).reshape([4, 8]);
         let expected = layer.attention.output.forward(context) * mask(1) + x;

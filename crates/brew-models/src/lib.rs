@@ -24,6 +24,7 @@ mod init;
 mod layer;
 mod names;
 mod output;
+mod packing;
 mod parameters;
 mod pickle;
 mod state;

@@ -6,7 +6,8 @@ use burn::tensor::{Int, Tensor, backend::Backend};
 /// A padded batch of token ids.
 ///
 /// # Shapes
-/// - all three: `[batch, length]`
+/// - the three tensors: `[batch, length]`
+/// - `lengths`: one a sequence
 #[derive(Debug, Clone)]
 pub struct EncoderInput<B: Backend> {
     /// Token ids, below the model's `vocab_size`.
@@ -15,6 +16,10 @@ pub struct EncoderInput<B: Backend> {
     pub attention_mask: Tensor<B, 2>,
     /// Segment ids, below the model's `type_vocab_size`.
     pub token_type_ids: Tensor<B, 2, Int>,
+    /// How many tokens each sequence has, if they come first and `attention_mask` is 1 at them and 0
+    /// after them. The model then computes no padding, without reading the mask back from its device;
+    /// with `None` it computes every position, whatever the mask. Real tokens come out the same.
+    pub lengths: Option<Vec<usize>>,
 }
 
 /// Which inner activations a forward pass keeps. Nothing that is not asked for is held in memory.
@@ -44,6 +49,9 @@ pub enum Mode {
 }
 
 /// What a classifier computes.
+///
+/// At padding, the inner activations are finite and mean nothing: where the input had `lengths`,
+/// those of the sequence's first token, else what the model makes of the padding.
 #[derive(Debug, Clone)]
 pub struct ModelOutput<B: Backend> {
     /// `[batch, labels]`.
@@ -59,7 +67,9 @@ pub struct ModelOutput<B: Backend> {
 /// What an encoder computes.
 #[derive(Debug, Clone)]
 pub struct EncoderOutput<B: Backend> {
-    /// The last layer's output, one row a token: `[batch · length, hidden]`.
+    /// The last layer's output, `[rows, hidden]`: one row a position, `batch · length` of them, if
+    /// the input has no `lengths`; else one a token, sequence by sequence (a sequence of length 0
+    /// has a row for each of its positions).
     pub last_hidden: Tensor<B, 2>,
     /// As in [`ModelOutput`].
     pub hidden_states: Vec<Tensor<B, 3>>,

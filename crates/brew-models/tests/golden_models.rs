@@ -1,10 +1,11 @@
 //! Checkpoints against what transformers computes from them: every folder below `models/` of each golden folder.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use brew_models::{EncoderInput, LoadOptions, Mode, OutputRequest, load_pretrained};
+use brew_models::{EncoderInput, LoadOptions, Mode, ModelOutput, OutputRequest, load_pretrained};
 use burn::tensor::backend::Backend;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Int, Tensor, TensorData};
 use serde_json::Value;
 
 /// Architectures that the goldens hold and this crate does not build yet.
@@ -56,14 +57,38 @@ fn check<B: Backend>(folder: &Path) {
         .unwrap_or_else(|error| panic!("{error}"));
     assert!(loaded.initialised.is_empty(), "{}: drawn anew: {:?}", folder.display(), loaded.initialised);
     let mask = ints("attention_mask").float();
-    let input = EncoderInput {
-        input_ids: ints("input_ids"),
-        attention_mask: mask.clone(),
-        token_type_ids: ints("token_type_ids"),
-    };
-    let output = loaded.model.forward(input, OutputRequest::ALL, Mode::Eval);
-    let mask: Vec<f32> = mask.into_data().iter::<f32>().collect();
+    let lengths = lengths(&mask);
+    for lengths in [None, Some(lengths)] {
+        let input = EncoderInput {
+            input_ids: ints("input_ids"),
+            attention_mask: mask.clone(),
+            token_type_ids: ints("token_type_ids"),
+            lengths,
+        };
+        let output = loaded.model.forward(input, OutputRequest::ALL, Mode::Eval);
+        compare(folder, output, &expected, loaded.config.num_hidden_layers, mask.to_data());
+    }
+}
 
+/// The number of tokens of each row of a mask, all of which come first.
+fn lengths<B: Backend>(mask: &Tensor<B, 2>) -> Vec<usize> {
+    let values: Vec<f32> = mask.to_data().iter::<f32>().collect();
+    let of_row = |row: &[f32]| {
+        let length = row.iter().filter(|&&value| value == 1.0).count();
+        assert!(row[..length].iter().all(|&value| value == 1.0), "padding among the tokens: {row:?}");
+        length
+    };
+    values.chunks(mask.dims()[1]).map(of_row).collect()
+}
+
+fn compare<B: Backend>(
+    folder: &Path,
+    output: ModelOutput<B>,
+    expected: &BTreeMap<String, TensorData>,
+    layers: usize,
+    mask: TensorData,
+) {
+    let mask: Vec<f32> = mask.iter::<f32>().collect();
     let values = |name: &str| -> Vec<f32> {
         let data = expected.get(name).unwrap_or_else(|| panic!("{}: no {name}", folder.display()));
         data.iter::<f32>().collect()
@@ -75,7 +100,6 @@ fn check<B: Backend>(folder: &Path) {
         &values("logits"),
         |_| true,
     );
-    let layers = loaded.config.num_hidden_layers;
     assert_eq!(output.hidden_states.len(), layers + 1, "{}", folder.display());
     assert_eq!(output.attentions.len(), layers, "{}", folder.display());
     for (index, hidden) in output.hidden_states.into_iter().enumerate() {

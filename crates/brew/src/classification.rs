@@ -68,6 +68,7 @@ fn encoder_input<B: Backend>(batch: &Batch<B>) -> EncoderInput<B> {
         input_ids: batch.input_ids.clone(),
         attention_mask: batch.attention_mask.clone(),
         token_type_ids: batch.token_type_ids.clone(),
+        lengths: batch.lengths.clone(),
     }
 }
 

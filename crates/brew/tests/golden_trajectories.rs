@@ -188,13 +188,16 @@ impl Case {
             Some(labels) => labels.to_data().iter::<i64>().map(|label| usize::try_from(label).ok()).collect(),
             None => vec![None; rows.len()],
         };
+        let attention_mask = ints("attention_mask").float();
+        let lengths = lengths(&attention_mask);
         Batch {
             ids: rows.clone().map(|row| row as u64).collect(),
             input_ids: ints("input_ids"),
-            attention_mask: ints("attention_mask").float(),
+            attention_mask,
             token_type_ids: ints("token_type_ids"),
             labels,
             label_values,
+            lengths,
         }
     }
 
@@ -221,6 +224,16 @@ impl Case {
             })
             .collect()
     }
+}
+
+/// The number of tokens of each row of a mask; `None` where padding stands among them.
+fn lengths<B: Backend>(mask: &Tensor<B, 2>) -> Option<Vec<usize>> {
+    let values: Vec<f32> = mask.to_data().iter::<f32>().collect();
+    let of_row = |row: &[f32]| {
+        let length = row.iter().filter(|&&value| value == 1.0).count();
+        row[..length].iter().all(|&value| value == 1.0).then_some(length)
+    };
+    values.chunks(mask.dims()[1]).map(of_row).collect()
 }
 
 /// Keeps what an objective gave, under TextBrewer's names.
@@ -361,6 +374,7 @@ fn eval_logits<B: Backend>(model: &BertForSequenceClassification<B>, batch: Batc
         input_ids: batch.input_ids,
         attention_mask: batch.attention_mask,
         token_type_ids: batch.token_type_ids,
+        lengths: batch.lengths,
     };
     model.forward(input, OutputRequest::default(), Mode::Eval).logits.into_data().iter::<f64>().collect()
 }

@@ -19,6 +19,7 @@ fn input<B: Backend>() -> EncoderInput<B> {
         input_ids: Tensor::from_ints(IDS, &device),
         attention_mask: Tensor::from_floats(MASK, &device),
         token_type_ids: Tensor::from_ints(SEGMENTS, &device),
+        lengths: None,
     }
 }
 
@@ -73,6 +74,7 @@ fn padding_changes_nothing() {
         input_ids: Tensor::from_ints([[2, 9, 3]], &device),
         attention_mask: Tensor::ones([1, 3], &device),
         token_type_ids: Tensor::zeros([1, 3], &device),
+        lengths: None,
     };
     let alone: Vec<f32> =
         model.forward(short, OutputRequest::default(), Mode::Eval).logits.into_data().to_vec().unwrap();
@@ -82,13 +84,16 @@ fn padding_changes_nothing() {
 #[test]
 fn a_text_of_padding_alone_gives_numbers() {
     let device = Default::default();
-    let empty = EncoderInput {
-        input_ids: Tensor::<TestBackend, 2, Int>::zeros([1, 4], &device),
-        attention_mask: Tensor::zeros([1, 4], &device),
-        token_type_ids: Tensor::zeros([1, 4], &device),
-    };
-    let output = full().forward(empty, OutputRequest::ALL, Mode::Eval);
-    assert!(output.logits.into_data().iter::<f32>().all(f32::is_finite));
+    for lengths in [None, Some(vec![0])] {
+        let empty = EncoderInput {
+            input_ids: Tensor::<TestBackend, 2, Int>::zeros([1, 4], &device),
+            attention_mask: Tensor::zeros([1, 4], &device),
+            token_type_ids: Tensor::zeros([1, 4], &device),
+            lengths,
+        };
+        let output = full().forward(empty, OutputRequest::ALL, Mode::Eval);
+        assert!(output.logits.into_data().iter::<f32>().all(f32::is_finite));
+    }
 }
 
 #[test]

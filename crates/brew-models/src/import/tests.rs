@@ -399,6 +399,7 @@ fn fetched_checkpoints_are_read_and_compute() {
             input_ids: burn::tensor::Tensor::from_ints([[2, 7, 3]], &device),
             attention_mask: burn::tensor::Tensor::ones([1, 3], &device),
             token_type_ids: burn::tensor::Tensor::zeros([1, 3], &device),
+            lengths: None,
         };
         let logits = loaded.model.forward(input, OutputRequest::default(), Mode::Eval).logits.into_data();
         assert!(logits.iter::<f32>().all(f32::is_finite), "{}: {logits}", folder.display());
