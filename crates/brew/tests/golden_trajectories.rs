@@ -68,6 +68,7 @@ struct Scenario {
     batch_size: usize,
     batches_per_epoch: usize,
     num_epochs: usize,
+    num_steps: Option<usize>,
     shuffle: bool,
     training_config: TrainingConfig,
     distillation_config: DistillationConfig,
@@ -160,6 +161,7 @@ impl Scenario {
         };
         TrainingConfig {
             num_epochs: self.num_epochs,
+            num_steps: self.num_steps,
             max_grad_norm: self.max_grad_norm,
             optimizer: OptimizerConfig {
                 lr: self.optimizer.lr,
