@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, activation::softmax, backend::Backend};
 use crate::dropout::Dropout;
 use crate::init::Builder;
 use crate::packing::Layout;
-use crate::{BertConfig, ModelError};
+use crate::{BertConfig, ModelError, OutputRequest};
 
 /// Self-attention with its output layer, residual and LayerNorm.
 ///
@@ -32,6 +32,20 @@ pub struct BertAttention<B: Backend> {
     hidden_dropout: f64,
 }
 
+/// What a forward pass keeps of a layer's attention; `None` what is not asked for.
+pub(crate) struct AttentionFeatures<B: Backend> {
+    /// `[batch, heads, length, length]`.
+    pub(crate) probabilities: Option<Tensor<B, 4>>,
+    /// `[batch, heads, length, length]`, before the mask.
+    pub(crate) scores: Option<Tensor<B, 4>>,
+    /// `[batch, length, hidden]`, not scaled.
+    pub(crate) queries: Option<Tensor<B, 3>>,
+    /// `[batch, length, hidden]`.
+    pub(crate) keys: Option<Tensor<B, 3>>,
+    /// `[batch, length, hidden]`.
+    pub(crate) values: Option<Tensor<B, 3>>,
+}
+
 impl<B: Backend> BertAttention<B> {
     pub(crate) fn build(
         builder: &mut Builder<'_, B>,
@@ -50,34 +64,176 @@ impl<B: Backend> BertAttention<B> {
         })
     }
 
-    /// The output, and the probabilities if they are wanted.
+    /// The output, and what is asked for of what leads to it.
     ///
     /// # Shapes
-    /// - `x`: `[rows, hidden]`
-    /// - output: `[rows, hidden]` and `[batch, heads, length, length]`
+    /// - `x`, output: `[rows, hidden]`
     pub(crate) fn forward(
         &self,
         x: Tensor<B, 2>,
         layout: &Layout<B>,
-        wanted: bool,
+        request: OutputRequest,
         dropout: &mut Dropout,
-    ) -> (Tensor<B, 2>, Option<Tensor<B, 4>>) {
+    ) -> (Tensor<B, 2>, AttentionFeatures<B>) {
         let (batch, length) = (layout.batch, layout.length);
         let [_, hidden] = x.dims();
         let head_size = hidden / self.heads;
-        let by_head = |rows| layout.unpack(rows).reshape([batch, length, self.heads, head_size]);
+        let padded = |rows| layout.unpack(rows).reshape([batch, length, hidden]);
+        let by_head = |padded: Tensor<B, 3>| padded.reshape([batch, length, self.heads, head_size]);
+        let keep = |padded: &Tensor<B, 3>| request.queries_keys_values.then(|| padded.clone());
 
         // Scaling the queries touches rows·hidden numbers, the scores batch·heads·length².
         let scale = 1.0 / (head_size as f64).sqrt();
-        let query = by_head(self.query.forward(x.clone()).mul_scalar(scale)).swap_dims(1, 2);
-        let key = by_head(self.key.forward(x.clone())).permute([0, 2, 3, 1]);
-        let value = by_head(self.value.forward(x.clone())).swap_dims(1, 2);
+        let query = self.query.forward(x.clone());
+        let queries = request.queries_keys_values.then(|| padded(query.clone()));
+        let query = by_head(padded(query.mul_scalar(scale))).swap_dims(1, 2);
+        let key = padded(self.key.forward(x.clone()));
+        let value = padded(self.value.forward(x.clone()));
+        let (keys, values) = (keep(&key), keep(&value));
 
-        let probabilities = softmax(query.matmul(key) + layout.mask.clone(), 3);
-        let probabilities = dropout.apply(probabilities, self.probs_dropout);
-        let kept = wanted.then(|| probabilities.clone());
-        let context = probabilities.matmul(value).swap_dims(1, 2).reshape([batch * length, hidden]);
-        let output = dropout.apply(self.output.forward(layout.pack(context)), self.hidden_dropout);
-        (self.layer_norm.forward(output + x), kept)
+        let scores = query.matmul(by_head(key).permute([0, 2, 3, 1]));
+        let kept_scores = request.attention_scores.then(|| scores.clone());
+        let probabilities = dropout.apply(softmax(scores + layout.mask.clone(), 3), self.probs_dropout);
+        let kept_probabilities = request.attentions.then(|| probabilities.clone());
+        let context = probabilities.matmul(by_head(value).swap_dims(1, 2)).swap_dims(1, 2);
+        let context = layout.pack(context.reshape([batch * length, hidden]));
+        let output = dropout.apply(self.output.forward(context), self.hidden_dropout);
+        let features = AttentionFeatures {
+            probabilities: kept_probabilities,
+            scores: kept_scores,
+            queries,
+            keys,
+            values,
+        };
+        (self.layer_norm.forward(output + x), features)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use brew_testkit::{TestAutodiffBackend, TestBackend, assert_close};
+    use burn::tensor::TensorData;
+
+    use super::*;
+    use crate::{BertForSequenceClassification, EncoderInput, Mode, ModelOutput, from_state_dict, tiny};
+
+    const LENGTHS: [usize; 2] = [5, 3];
+
+    fn forward<B: Backend>(
+        lengths: Option<Vec<usize>>,
+    ) -> (BertForSequenceClassification<B>, ModelOutput<B>) {
+        let device = Default::default();
+        let model = from_state_dict(&tiny::config(), tiny::weights().into_iter().collect(), &device).unwrap();
+        let input = EncoderInput {
+            input_ids: Tensor::from_ints([[2, 5, 7, 3, 4], [2, 9, 3, 0, 0]], &device),
+            attention_mask: Tensor::from_floats([[1.0; 5], [1.0, 1.0, 1.0, 0.0, 0.0]], &device),
+            token_type_ids: Tensor::from_ints([[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]], &device),
+            lengths,
+        };
+        let output = model.forward(input, OutputRequest::ALL, Mode::Eval);
+        (model, output)
+    }
+
+    fn values<B: Backend, const D: usize>(x: Tensor<B, D>) -> Vec<f32> {
+        x.into_data().iter::<f32>().collect()
+    }
+
+    /// Worked from each layer's input, number by number.
+    #[test]
+    fn scores_and_what_they_are_made_of_are_those_of_the_formula() {
+        for lengths in [None, Some(LENGTHS.to_vec())] {
+            let (model, output) = forward::<TestBackend>(lengths);
+            for (number, layer) in model.encoder.layers.iter().enumerate() {
+                let x = output.hidden_states[number].clone();
+                let attention = &layer.attention;
+                let lists = [
+                    ("queries", &attention.query, &output.queries),
+                    ("keys", &attention.key, &output.keys),
+                    ("values", &attention.value, &output.values),
+                ];
+                for (what, linear, list) in lists {
+                    let expected = linear.forward(x.clone());
+                    for (row, count) in LENGTHS.into_iter().enumerate() {
+                        let real = |x: &Tensor<_, 3>| values(x.clone().slice([row..row + 1, 0..count]));
+                        let what = format!("{what} of layer {number}, text {row}");
+                        assert_close(&real(&list[number]), &real(&expected), 1e-5, 1e-6, &what);
+                    }
+                    assert!(values(list[number].clone()).iter().all(|value| value.is_finite()));
+                }
+                let queries = values(attention.query.forward(x.clone()));
+                let keys = values(attention.key.forward(x));
+                let scores = values(output.attention_scores[number].clone());
+                let probabilities = values(output.attentions[number].clone());
+                assert!(scores.iter().all(|score| score.is_finite()));
+                for (row, count) in LENGTHS.into_iter().enumerate() {
+                    for (head, query) in (0..2).flat_map(|head| (0..count).map(move |query| (head, query))) {
+                        let at = |token: usize| (row * 5 + token) * 8 + head * 4;
+                        let by_hand: Vec<f32> = (0..count)
+                            .map(|key| {
+                                (0..4).map(|d| queries[at(query) + d] * keys[at(key) + d]).sum::<f32>()
+                            })
+                            // √d of a head of width 4.
+                            .map(|product| product / 2.0)
+                            .collect();
+                        let start = ((row * 2 + head) * 5 + query) * 5;
+                        let what = format!("layer {number}, text {row}, head {head}, query {query}");
+                        assert_close(&scores[start..start + count], &by_hand, 1e-5, 1e-5, &what);
+                        let sum: f32 = by_hand.iter().map(|score| score.exp()).sum();
+                        let by_hand: Vec<f32> = by_hand.iter().map(|score| score.exp() / sum).collect();
+                        assert_close(&probabilities[start..start + count], &by_hand, 1e-5, 1e-6, &what);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The gradient of a loss on what is kept is that of the same loss on what the layers make of their
+    /// inputs.
+    #[test]
+    fn gradients_flow_through_what_is_kept() {
+        type B = TestAutodiffBackend;
+        let weigh = |name: &str, number: usize, shape: Vec<usize>| {
+            let key = brew_random::Key::new(9).purpose(name).index(number as u64);
+            TensorData::new(key.normal(shape.iter().product(), 0.1), shape)
+        };
+        let loss = |number: usize, scores: Tensor<B, 4>, tokens: [Tensor<B, 3>; 3]| {
+            let device = Default::default();
+            // The tokens of the first text only, which has no padding.
+            let weights = Tensor::from_data(weigh("scores", number, vec![1, 2, 5, 5]), &device);
+            let mut sum = (scores.slice([0..1, 0..2]) * weights).sum();
+            for (name, feature) in ["queries", "keys", "values"].into_iter().zip(tokens) {
+                let weights = Tensor::from_data(weigh(name, number, vec![1, 5, 8]), &device);
+                sum = sum + (feature.slice([0..1]) * weights).sum();
+            }
+            sum
+        };
+        let gradients = |lengths: Option<Vec<usize>>, of_kept: bool| {
+            let (model, output) = forward::<B>(lengths);
+            let mut sum = Tensor::zeros([1], &Default::default());
+            for (number, layer) in model.encoder.layers.iter().enumerate() {
+                if of_kept {
+                    let tokens =
+                        [&output.queries, &output.keys, &output.values].map(|list| list[number].clone());
+                    sum = sum + loss(number, output.attention_scores[number].clone(), tokens);
+                    continue;
+                }
+                let attention = &layer.attention;
+                let tokens = [&attention.query, &attention.key, &attention.value]
+                    .map(|linear| linear.forward(output.hidden_states[number].clone()));
+                let [query, key] =
+                    [0, 1].map(|index| tokens[index].clone().reshape([2, 5, 2, 4]).swap_dims(1, 2));
+                sum = sum + loss(number, query.matmul(key.transpose()).div_scalar(2.0), tokens);
+            }
+            tiny::gradients(&model, &sum.backward())
+        };
+        let expected = gradients(None, false);
+        for lengths in [None, Some(LENGTHS.to_vec())] {
+            let found = gradients(lengths, true);
+            assert_eq!(found.len(), expected.len());
+            assert!(found.contains_key("encoder.layers.2.attention.value.weight"));
+            for (path, gradient) in &found {
+                assert_close(gradient, &expected[path], 1e-5, 1e-5, path);
+            }
+        }
     }
 }

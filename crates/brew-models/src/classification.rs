@@ -172,7 +172,8 @@ impl<B: Backend> BertForSequenceClassification<B> {
     /// - input: `[batch, length]`
     /// - `logits`: `[batch, labels]`
     /// - `hidden_states`: `[batch, length, hidden]`, layers + 1 of them
-    /// - `attentions`: `[batch, heads, length, length]`, one a layer
+    /// - `attentions`, `attention_scores`: `[batch, heads, length, length]`, one a layer
+    /// - `queries`, `keys`, `values`: `[batch, length, hidden]`, one a layer
     ///
     /// # Panics
     /// If the length is above the model's `max_position_embeddings`, the three inputs differ in shape,
@@ -182,7 +183,15 @@ impl<B: Backend> BertForSequenceClassification<B> {
         let (output, layout) = self.encoder.forward_with(input, request, &mut dropout);
         let pooled = self.pooler.dense.forward(layout.first(output.last_hidden)).tanh();
         let logits = self.classifier.forward(dropout.apply(pooled, self.dropout));
-        ModelOutput { logits, hidden_states: output.hidden_states, attentions: output.attentions }
+        ModelOutput {
+            logits,
+            hidden_states: output.hidden_states,
+            attentions: output.attentions,
+            attention_scores: output.attention_scores,
+            queries: output.queries,
+            keys: output.keys,
+            values: output.values,
+        }
     }
 }
 

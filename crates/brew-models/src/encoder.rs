@@ -42,7 +42,8 @@ impl<B: Backend> BertEncoder<B> {
     /// - input: `[batch, length]`
     /// - `last_hidden`: `[rows, hidden]`
     /// - `hidden_states`: `[batch, length, hidden]`, layers + 1 of them
-    /// - `attentions`: `[batch, heads, length, length]`, one a layer
+    /// - `attentions`, `attention_scores`: `[batch, heads, length, length]`, one a layer
+    /// - `queries`, `keys`, `values`: `[batch, length, hidden]`, one a layer
     ///
     /// # Panics
     /// If the length is above the model's `max_position_embeddings`, the three inputs differ in shape,
@@ -69,7 +70,7 @@ impl<B: Backend> BertEncoder<B> {
         let mut x = self.embeddings.forward(input.input_ids, input.token_type_ids, &layout, dropout);
         let [_, hidden] = x.dims();
         let mut hidden_states = Vec::new();
-        let mut attentions = Vec::new();
+        let mut features = Vec::new();
         let mut keep = |x: &Tensor<B, 2>| {
             if request.hidden_states {
                 hidden_states.push(layout.unpack(x.clone()).reshape([batch, length, hidden]));
@@ -77,11 +78,27 @@ impl<B: Backend> BertEncoder<B> {
         };
         keep(&x);
         for layer in &self.layers {
-            let (next, attention) = layer.forward(x, &layout, request.attentions, dropout);
+            let (next, of_layer) = layer.forward(x, &layout, request, dropout);
             x = next;
-            attentions.extend(attention);
+            features.push(of_layer);
             keep(&x);
         }
-        (EncoderOutput { last_hidden: x, hidden_states, attentions }, layout)
+        let mut output = EncoderOutput {
+            last_hidden: x,
+            hidden_states,
+            attentions: Vec::new(),
+            attention_scores: Vec::new(),
+            queries: Vec::new(),
+            keys: Vec::new(),
+            values: Vec::new(),
+        };
+        for of_layer in features {
+            output.attentions.extend(of_layer.probabilities);
+            output.attention_scores.extend(of_layer.scores);
+            output.queries.extend(of_layer.queries);
+            output.keys.extend(of_layer.keys);
+            output.values.extend(of_layer.values);
+        }
+        (output, layout)
     }
 }

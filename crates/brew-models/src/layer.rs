@@ -4,11 +4,11 @@ use burn::module::Module;
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::attention::BertAttention;
+use crate::attention::{AttentionFeatures, BertAttention};
 use crate::dropout::Dropout;
 use crate::init::Builder;
 use crate::packing::Layout;
-use crate::{Activation, BertConfig, ModelError};
+use crate::{Activation, BertConfig, ModelError, OutputRequest};
 
 /// The position-wise feed-forward block with its residual and LayerNorm.
 #[derive(Module, Debug)]
@@ -71,11 +71,11 @@ impl<B: Backend> BertLayer<B> {
         &self,
         x: Tensor<B, 2>,
         layout: &Layout<B>,
-        wanted: bool,
+        request: OutputRequest,
         dropout: &mut Dropout,
-    ) -> (Tensor<B, 2>, Option<Tensor<B, 4>>) {
-        let (x, attention) = self.attention.forward(x, layout, wanted, dropout);
-        (self.feed_forward.forward(x, dropout), attention)
+    ) -> (Tensor<B, 2>, AttentionFeatures<B>) {
+        let (x, features) = self.attention.forward(x, layout, request, dropout);
+        (self.feed_forward.forward(x, dropout), features)
     }
 }
 
@@ -106,9 +106,10 @@ mod tests {
 
         let mut dropout = Dropout::new(Mode::Train { dropout: Key::new(3) });
         let layout = Layout::new(Tensor::ones([1, 4], &device), None);
-        let (attended, probabilities) = layer.attention.forward(x.clone(), &layout, true, &mut dropout);
+        let request = OutputRequest { attentions: true, ..OutputRequest::default() };
+        let (attended, features) = layer.attention.forward(x.clone(), &layout, request, &mut dropout);
         let by_head = layer.attention.value.forward(x.clone()).reshape([1, 4, 2, 4]).swap_dims(1, 2);
-        let context = probabilities.unwrap().matmul(by_head).swap_dims(1, 2).reshape([4, 8]);
+        let context = features.probabilities.unwrap().matmul(by_head).swap_dims(1, 2).reshape([4, 8]);
         let expected = layer.attention.output.forward(context) * mask(1) + x;
         let expected = layer.attention.layer_norm.forward(expected);
         assert_eq!(attended.to_data(), expected.into_data());

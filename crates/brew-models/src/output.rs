@@ -29,11 +29,16 @@ pub struct OutputRequest {
     pub hidden_states: bool,
     /// Attention probabilities of each layer.
     pub attentions: bool,
+    /// Attention scores of each layer, before mask and softmax.
+    pub attention_scores: bool,
+    /// Queries, keys and values of each layer.
+    pub queries_keys_values: bool,
 }
 
 impl OutputRequest {
-    /// Both.
-    pub const ALL: Self = Self { hidden_states: true, attentions: true };
+    /// All of them.
+    pub const ALL: Self =
+        Self { hidden_states: true, attentions: true, attention_scores: true, queries_keys_values: true };
 }
 
 /// Whether dropout acts.
@@ -62,6 +67,16 @@ pub struct ModelOutput<B: Backend> {
     /// `[batch, heads, length, length]` each: a layer's attention probabilities, as transformers
     /// gives them (in training, after dropout); empty unless asked for.
     pub attentions: Vec<Tensor<B, 4>>,
+    /// `[batch, heads, length, length]` each: a layer's `Q·Kᵀ/√d` with `d` the width of a head, before
+    /// mask, softmax and dropout; empty unless asked for.
+    pub attention_scores: Vec<Tensor<B, 4>>,
+    /// `[batch, length, hidden]` each: what a layer's tokens ask with, heads side by side, not scaled;
+    /// empty unless asked for.
+    pub queries: Vec<Tensor<B, 3>>,
+    /// As `queries`: what a layer's tokens are asked for.
+    pub keys: Vec<Tensor<B, 3>>,
+    /// As `queries`: what a layer's tokens pass on.
+    pub values: Vec<Tensor<B, 3>>,
 }
 
 /// What an encoder computes.
@@ -75,4 +90,12 @@ pub struct EncoderOutput<B: Backend> {
     pub hidden_states: Vec<Tensor<B, 3>>,
     /// As in [`ModelOutput`].
     pub attentions: Vec<Tensor<B, 4>>,
+    /// As in [`ModelOutput`].
+    pub attention_scores: Vec<Tensor<B, 4>>,
+    /// As in [`ModelOutput`].
+    pub queries: Vec<Tensor<B, 3>>,
+    /// As in [`ModelOutput`].
+    pub keys: Vec<Tensor<B, 3>>,
+    /// As in [`ModelOutput`].
+    pub values: Vec<Tensor<B, 3>>,
 }

@@ -1,12 +1,14 @@
 //! What the tests of this crate build on: a tiny model, and weight files made by hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{Cursor, Write};
 use std::path::Path;
 
 use brew_random::Key;
 use brew_testkit::TestBackend;
-use burn::tensor::{TensorData, bf16, f16};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{Tensor, TensorData, bf16, f16};
 use safetensors::{Dtype, tensor::TensorView};
 use zip::write::SimpleFileOptions;
 
@@ -40,6 +42,38 @@ pub(crate) fn weights() -> Weights {
         *data = TensorData::new(Key::new(8).purpose(name).normal(len, 0.3), data.shape.clone());
     }
     weights
+}
+
+/// The gradients of a module's parameters by path, those that have one.
+pub(crate) fn gradients<B: AutodiffBackend>(
+    module: &impl Module<B>,
+    gradients: &B::Gradients,
+) -> HashMap<String, Vec<f32>> {
+    struct Visitor<'a, B: AutodiffBackend> {
+        gradients: &'a B::Gradients,
+        path: Vec<String>,
+        found: HashMap<String, Vec<f32>>,
+    }
+
+    impl<B: AutodiffBackend> ModuleVisitor<B> for Visitor<'_, B> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+            if let Some(gradient) = param.val().grad(self.gradients) {
+                self.found.insert(self.path.join("."), gradient.into_data().iter().collect());
+            }
+        }
+    }
+
+    let mut visitor = Visitor::<B> { gradients, path: Vec::new(), found: HashMap::new() };
+    module.visit(&mut visitor);
+    visitor.found
 }
 
 pub(crate) fn renamed(weights: Weights, rename: impl Fn(&str) -> String) -> Weights {

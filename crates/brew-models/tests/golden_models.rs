@@ -1,4 +1,5 @@
-//! Checkpoints against what transformers computes from them: every folder below `models/` of each golden folder.
+//! Checkpoints against what transformers computes from them: every folder below `models/` of each golden folder,
+//! with padding computed and without.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,9 @@ const NOT_BUILT: [&str; 3] =
 
 const TOLERANCE: f32 = 1e-4;
 
+/// What attention is made of.
+const FEATURES: &str = "attention.safetensors";
+
 #[test]
 fn golden_models_on_ndarray() {
     every_case::<brew_testkit::TestBackend>();
@@ -26,7 +30,7 @@ fn golden_models_on_flex() {
 
 fn every_case<B: Backend>() {
     let mut ran = 0;
-    for root in brew_testkit::golden_dirs() {
+    for (number, root) in brew_testkit::golden_dirs().into_iter().enumerate() {
         let root = root.join("models");
         let mut folders: Vec<PathBuf> = std::fs::read_dir(&root)
             .unwrap_or_else(|error| panic!("{}: {error}", root.display()))
@@ -41,7 +45,9 @@ fn every_case<B: Backend>() {
                 eprintln!("{}: {architecture} is not built yet", folder.display());
                 continue;
             }
-            check::<B>(&folder);
+            // The project's own golden has them, a larger collection may.
+            let has_features = number == 0 || folder.join(FEATURES).exists();
+            check::<B>(&folder, has_features);
             eprintln!("reproduced {}", folder.display());
             ran += 1;
         }
@@ -49,9 +55,12 @@ fn every_case<B: Backend>() {
     assert!(ran > 0, "no model was run");
 }
 
-fn check<B: Backend>(folder: &Path) {
+fn check<B: Backend>(folder: &Path, has_features: bool) {
     let device = B::Device::default();
-    let expected = brew_testkit::read_safetensors(folder.join("expected.safetensors"));
+    let mut expected = brew_testkit::read_safetensors(folder.join("expected.safetensors"));
+    if has_features {
+        expected.extend(brew_testkit::read_safetensors(folder.join(FEATURES)));
+    }
     let ints = |name: &str| Tensor::<B, 2, Int>::from_data(expected[name].clone(), &device);
     let loaded = load_pretrained::<B>(folder, &LoadOptions::default(), &device)
         .unwrap_or_else(|error| panic!("{error}"));
@@ -66,7 +75,8 @@ fn check<B: Backend>(folder: &Path) {
             lengths,
         };
         let output = loaded.model.forward(input, OutputRequest::ALL, Mode::Eval);
-        compare(folder, output, &expected, loaded.config.num_hidden_layers, mask.to_data());
+        let layers = loaded.config.num_hidden_layers;
+        compare(folder, output, &expected, layers, mask.to_data(), has_features);
     }
 }
 
@@ -87,6 +97,7 @@ fn compare<B: Backend>(
     expected: &BTreeMap<String, TensorData>,
     layers: usize,
     mask: TensorData,
+    has_features: bool,
 ) {
     let mask: Vec<f32> = mask.iter::<f32>().collect();
     let values = |name: &str| -> Vec<f32> {
@@ -101,23 +112,36 @@ fn compare<B: Backend>(
         |_| true,
     );
     assert_eq!(output.hidden_states.len(), layers + 1, "{}", folder.display());
-    assert_eq!(output.attentions.len(), layers, "{}", folder.display());
-    for (index, hidden) in output.hidden_states.into_iter().enumerate() {
-        let width = hidden.dims()[2];
-        let name = format!("hidden.{index}");
-        let got: Vec<f32> = hidden.into_data().iter().collect();
-        close(&what(&name), &got, &values(&name), |at| mask[at / width] == 1.0);
+    let mut of_tokens = vec![("hidden", output.hidden_states)];
+    let mut of_pairs = vec![("attention", output.attentions)];
+    if has_features {
+        of_tokens.extend([("query", output.queries), ("key", output.keys), ("value", output.values)]);
+        of_pairs.push(("scores", output.attention_scores));
     }
-    for (index, attention) in output.attentions.into_iter().enumerate() {
-        let [_, heads, length, _] = attention.dims();
-        let name = format!("attention.{index}");
-        let got: Vec<f32> = attention.into_data().iter().collect();
-        // Rows of real tokens: [batch, head, query, key].
-        let is_query = |at: usize| {
-            let (batch, query) = (at / (heads * length * length), at / length % length);
-            mask[batch * length + query] == 1.0
-        };
-        close(&what(&name), &got, &values(&name), is_query);
+    for (list, features) in of_tokens {
+        assert!(features.len() >= layers, "{}: {list}", folder.display());
+        for (index, feature) in features.into_iter().enumerate() {
+            let width = feature.dims()[2];
+            let name = format!("{list}.{index}");
+            let got: Vec<f32> = feature.into_data().iter().collect();
+            close(&what(&name), &got, &values(&name), |at| mask[at / width] == 1.0);
+        }
+    }
+    for (list, features) in of_pairs {
+        assert_eq!(features.len(), layers, "{}: {list}", folder.display());
+        for (index, feature) in features.into_iter().enumerate() {
+            let [_, heads, length, _] = feature.dims();
+            let name = format!("{list}.{index}");
+            let got: Vec<f32> = feature.into_data().iter().collect();
+            // [batch, head, query, key]: rows of real tokens, and in them all probabilities, 0 at
+            // padding, but the scores of real tokens only.
+            let counts = |at: usize| {
+                let (batch, query, key) = (at / (heads * length * length), at / length % length, at % length);
+                let is_real = |token: usize| mask[batch * length + token] == 1.0;
+                is_real(query) && (list == "attention" || is_real(key))
+            };
+            close(&what(&name), &got, &values(&name), counts);
+        }
     }
 }
 

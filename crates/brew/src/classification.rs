@@ -10,8 +10,8 @@ use burn::tensor::TensorData;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
 /// Runs a sequence classifier on a batch of text and gives `logits`, `losses` (mean cross-entropy,
-/// where the batch has labels), `labels`, `inputs_mask`, and hidden states and attention
-/// probabilities on demand.
+/// where the batch has labels), `labels`, `inputs_mask`, and on demand hidden states, attention
+/// probabilities and scores, queries, keys and values.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ClassifierAdaptor;
 
@@ -22,8 +22,12 @@ impl<B: Backend> Adaptor<B, BertForSequenceClassification<B>, Batch<B>> for Clas
         batch: &Batch<B>,
         context: ForwardContext,
     ) -> Result<AdaptorOutput<B>, DistillError> {
-        let request =
-            OutputRequest { hidden_states: context.wants.hidden, attentions: context.wants.attention };
+        let request = OutputRequest {
+            hidden_states: context.wants.hidden,
+            attentions: context.wants.attention,
+            attention_scores: context.wants.attention_scores,
+            queries_keys_values: context.wants.queries_keys_values,
+        };
         let mode = context.dropout.map_or(Mode::Eval, |dropout| Mode::Train { dropout });
         let output = model.forward(encoder_input(batch), request, mode);
         let labels: Vec<_> = batch.labels.iter().cloned().collect();
@@ -35,6 +39,10 @@ impl<B: Backend> Adaptor<B, BertForSequenceClassification<B>, Batch<B>> for Clas
             losses,
             hidden: output.hidden_states,
             attention: output.attentions.into_iter().map(FeatureTensor::from).collect(),
+            attention_scores: output.attention_scores.into_iter().map(FeatureTensor::from).collect(),
+            queries: output.queries,
+            keys: output.keys,
+            values: output.values,
             inputs_mask: Some(batch.attention_mask.clone()),
             ..AdaptorOutput::default()
         })
@@ -146,7 +154,60 @@ pub fn probabilities(logits: &[f32]) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
+    use brew_distillers::Wants;
+    use brew_models::BertConfig;
+    use brew_random::Key;
+
     use super::*;
+
+    #[test]
+    fn the_adaptor_gives_what_is_wanted_and_no_more() {
+        type B = brew_testkit::TestBackend;
+        let config = BertConfig {
+            vocab_size: 20,
+            hidden_size: 8,
+            num_hidden_layers: 2,
+            num_attention_heads: 2,
+            intermediate_size: 16,
+            max_position_embeddings: 16,
+            ..BertConfig::default()
+        };
+        let device = Default::default();
+        let model = BertForSequenceClassification::<B>::new(&config, Key::new(1), &device);
+        let features = [3, 5].map(|length| Feature {
+            id: length as u64,
+            input_ids: vec![2; length],
+            token_type_ids: vec![0; length],
+            label: None,
+        });
+        let batch = Collator::new(0).collate_indices::<B>(&features, &[0, 1], &device);
+        let adapt =
+            |wants| ClassifierAdaptor.adapt(&model, &batch, ForwardContext::evaluation(wants)).unwrap();
+        let all = adapt(Wants {
+            hidden: true,
+            attention: true,
+            attention_scores: true,
+            queries_keys_values: true,
+            others: false,
+        });
+        assert_eq!((all.hidden.len(), all.attention.len(), all.attention_scores.len()), (3, 2, 2));
+        for list in [&all.queries, &all.keys, &all.values] {
+            assert_eq!(list.len(), 2);
+            assert!(list.iter().all(|feature| feature.dims() == [2, 5, 8]));
+        }
+        // The adaptor's scores make its attention.
+        let FeatureTensor::D4(scores) = all.attention_scores[1].clone() else { panic!("not by head") };
+        let FeatureTensor::D4(attention) = all.attention[1].clone() else { panic!("not by head") };
+        let mask = (batch.attention_mask.clone() - 1.0).mul_scalar(1e9).reshape([2, 1, 1, 5]);
+        let expected = burn::tensor::activation::softmax(scores + mask, 3);
+        let [found, expected] =
+            [attention, expected].map(|x| x.into_data().iter::<f32>().collect::<Vec<_>>());
+        brew_testkit::assert_close(&found, &expected, 1e-5, 1e-6, "attention");
+
+        let none = adapt(Wants::default());
+        assert!(none.hidden.is_empty() && none.attention.is_empty() && none.attention_scores.is_empty());
+        assert!(none.queries.is_empty() && none.keys.is_empty() && none.values.is_empty());
+    }
 
     #[test]
     fn argmax_takes_the_first_of_the_largest() {

@@ -336,16 +336,9 @@ fn check_matches(
             }
         }
         match one.feature {
-            MatchFeature::AttentionScores
-            | MatchFeature::Queries
-            | MatchFeature::Keys
-            | MatchFeature::Values => found.push(Problem::new(
-                format!("{at}.feature"),
-                one.feature,
-                "the shipped classifier gives attention probabilities: use \"attention\"",
-            )),
-            MatchFeature::Attention => {
-                if student.num_attention_heads != teacher.num_attention_heads && one.loss == "attention_mse" {
+            MatchFeature::Attention | MatchFeature::AttentionScores => {
+                let by_head = ["attention_mse", "attention_ce"].contains(&one.loss.as_str());
+                if student.num_attention_heads != teacher.num_attention_heads && by_head {
                     found.push(Problem::new(
                         format!("{at}.loss"),
                         &one.loss,
@@ -356,7 +349,7 @@ fn check_matches(
                     ));
                 }
             }
-            MatchFeature::Hidden => {
+            MatchFeature::Hidden | MatchFeature::Queries | MatchFeature::Keys | MatchFeature::Values => {
                 let (from, to) = match &one.proj {
                     Some(projection) => {
                         if projection.in_features != student.hidden_size {
@@ -412,4 +405,61 @@ fn encode(
 ) -> Result<Split, RunError> {
     let examples = label_examples(raw, labels)?;
     Ok(Split { features: tokenizer.encode_all(&examples, max_length)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wrong with one match of a student of 3 layers, width 24 and 6 heads and a teacher of 6
+    /// layers, width 36 and 12 heads.
+    fn problems(one: &str) -> Vec<String> {
+        let text = format!("[[distillation.intermediate_matches]]\n{one}");
+        let config: RunConfig = toml::from_str(&text).unwrap();
+        let model = |layers, width, heads| BertConfig {
+            num_hidden_layers: layers,
+            hidden_size: width,
+            num_attention_heads: heads,
+            ..BertConfig::default()
+        };
+        let mut found = Vec::new();
+        check_matches(&mut found, &config, &model(3, 24, 6), 0, &model(6, 36, 12));
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    fn one(feature: &str, loss: &str, rest: &str) -> String {
+        format!("layer_T = 5\nlayer_S = 2\nfeature = \"{feature}\"\nloss = \"{loss}\"\nweight = 1\n{rest}")
+    }
+
+    #[test]
+    fn attention_scores_are_matched_as_attention_is() {
+        for feature in ["attention", "attention_scores"] {
+            assert_eq!(problems(&one(feature, "attention_mse_sum", "")), [""; 0]);
+            for loss in ["attention_mse", "attention_ce"] {
+                let found = problems(&one(feature, loss, ""));
+                assert!(found.len() == 1 && found[0].contains("6 heads, the teacher 12"), "{found:?}");
+            }
+            let beyond = one(feature, "attention_mse_sum", "").replace("layer_T = 5", "layer_T = 6");
+            let found = problems(&beyond);
+            assert!(found.len() == 1, "{found:?}");
+            assert!(found[0].contains(&format!("the teacher has {feature} from 0 to 5")), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn queries_keys_and_values_are_matched_as_hidden_states_are_by_layer_of_attention() {
+        for feature in ["queries", "keys", "values"] {
+            assert_eq!(problems(&one(feature, "minilm_relation", "")), [""; 0]);
+            assert_eq!(problems(&one(feature, "hidden_mse", "proj = [\"linear\", 24, 36]")), [""; 0]);
+            let found = problems(&one(feature, "hidden_mse", ""));
+            assert!(found.len() == 1 && found[0].contains("add proj = [\"linear\", 24, 36]"), "{found:?}");
+            let beyond = one(feature, "minilm_relation", "").replace("layer_S = 2", "layer_S = 3");
+            let found = problems(&beyond);
+            assert!(found.len() == 1, "{found:?}");
+            assert!(found[0].contains(&format!("the student has {feature} from 0 to 2")), "{found:?}");
+        }
+        // Hidden states have one more, the embeddings.
+        let last = one("hidden", "minilm_relation", "").replace('5', "6").replace('2', "3");
+        assert_eq!(problems(&last), [""; 0]);
+    }
 }

@@ -1,5 +1,4 @@
 use burn::module::{AutodiffModule, ModuleVisitor, Param, ParamId};
-use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Int, Tensor};
 
 use brew_testkit::{TestAutodiffBackend, TestBackend};
@@ -43,13 +42,29 @@ fn full<B: Backend>() -> Model<B> {
 #[test]
 fn only_what_is_asked_for_is_kept() {
     let model = full::<TestBackend>();
-    for (hidden_states, attentions) in [(false, false), (true, false), (false, true), (true, true)] {
-        let output = model.forward(input(), OutputRequest { hidden_states, attentions }, Mode::Eval);
+    for combination in 0..16 {
+        let is_set = |bit: usize| combination >> bit & 1 == 1;
+        let request = OutputRequest {
+            hidden_states: is_set(0),
+            attentions: is_set(1),
+            attention_scores: is_set(2),
+            queries_keys_values: is_set(3),
+        };
+        let output = model.forward(input(), request, Mode::Eval);
         assert_eq!(output.logits.dims(), [2, 3]);
-        assert_eq!(output.hidden_states.len(), if hidden_states { 4 } else { 0 });
-        assert_eq!(output.attentions.len(), if attentions { 3 } else { 0 });
-        assert!(output.hidden_states.iter().all(|h| h.dims() == [2, 5, 8]));
-        assert!(output.attentions.iter().all(|a| a.dims() == [2, 2, 5, 5]));
+        let count = |bit, all| if is_set(bit) { all } else { 0 };
+        let check = |features: &[Tensor<TestBackend, 3>], expected| {
+            assert_eq!(features.len(), expected, "{request:?}");
+            assert!(features.iter().all(|feature| feature.dims() == [2, 5, 8]));
+        };
+        check(&output.hidden_states, count(0, 4));
+        check(&output.queries, count(3, 3));
+        check(&output.keys, count(3, 3));
+        check(&output.values, count(3, 3));
+        for (attentions, bit) in [(output.attentions, 1), (output.attention_scores, 2)] {
+            assert_eq!(attentions.len(), count(bit, 3), "{request:?}");
+            assert!(attentions.iter().all(|attention| attention.dims() == [2, 2, 5, 5]));
+        }
     }
 }
 
@@ -146,29 +161,6 @@ fn every_kind_of_site_drops() {
     assert_eq!(hidden.hidden_states[0].to_data(), expected.into_data(), "embeddings are the first site");
 }
 
-/// The gradients by path.
-struct Gradients<'a, B: AutodiffBackend> {
-    gradients: &'a B::Gradients,
-    path: Vec<String>,
-    found: HashMap<String, Vec<f32>>,
-}
-
-impl<B: AutodiffBackend> ModuleVisitor<B> for Gradients<'_, B> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let path = self.path.join(".");
-        let gradient = param.val().grad(self.gradients).unwrap_or_else(|| panic!("no gradient at {path}"));
-        self.found.insert(path, gradient.into_data().iter().collect());
-    }
-}
-
 /// A scalar that every logit, hidden state and attention probability takes part in.
 fn loss<B: Backend>(model: &Model<B>, mode: Mode) -> Tensor<B, 1> {
     let device = B::Device::default();
@@ -190,9 +182,7 @@ fn loss<B: Backend>(model: &Model<B>, mode: Mode) -> Tensor<B, 1> {
 fn gradients(mode: Mode) -> HashMap<String, Vec<f32>> {
     let model = full::<TestAutodiffBackend>();
     let gradients = loss(&model, mode).backward();
-    let mut visitor = Gradients { gradients: &gradients, path: Vec::new(), found: HashMap::new() };
-    model.visit(&mut visitor);
-    visitor.found
+    tiny::gradients(&model, &gradients)
 }
 
 #[test]

@@ -3,12 +3,12 @@ use std::collections::HashMap;
 use brew_random::Key;
 use brew_testkit::{TestAutodiffBackend, TestBackend, assert_close};
 use burn::backend::Autodiff;
-use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::backend::AutodiffBackend;
 use burn_flex::Flex;
 
 use super::*;
 use crate::dropout::Dropout;
+use crate::names::parameter_specs;
 use crate::{
     BertForSequenceClassification, EncoderInput, Mode, ModelOutput, OutputRequest, from_state_dict, tiny,
 };
@@ -65,11 +65,11 @@ fn by_token(name: &str, number: usize, sequences: &[usize], length: usize, width
 }
 
 /// As [`by_token`], of a number for each head, query and key.
-fn by_pair(number: usize, sequences: &[usize], length: usize) -> Vec<f32> {
+fn by_pair(name: &str, number: usize, sequences: &[usize], length: usize) -> Vec<f32> {
     let mut weights = Vec::new();
     for &sequence in sequences {
         let count = LENGTHS[sequence];
-        let drawn = draw("attention", number, sequence, HEADS * count * count);
+        let drawn = draw(name, number, sequence, HEADS * count * count);
         for head in 0..HEADS {
             for (query, key) in (0..length).flat_map(|query| (0..length).map(move |key| (query, key))) {
                 let is_real = query < count && key < count;
@@ -91,39 +91,27 @@ fn loss<B: Backend>(output: ModelOutput<B>, sequences: &[usize], length: usize) 
     let weights = sequences.iter().flat_map(draw_logits).collect::<Vec<_>>();
     let mut sum =
         (output.logits * Tensor::from_data(TensorData::new(weights, [rows, LABELS]), &device)).sum();
-    for (number, hidden) in output.hidden_states.into_iter().enumerate() {
-        let weights = by_token("hidden", number, sequences, length, HIDDEN);
-        let weights = TensorData::new(weights, [rows, length, HIDDEN]);
-        sum = sum + (hidden * Tensor::from_data(weights, &device)).sum();
+    let of_tokens = [
+        ("hidden", output.hidden_states),
+        ("queries", output.queries),
+        ("keys", output.keys),
+        ("values", output.values),
+    ];
+    for (name, list) in of_tokens {
+        for (number, feature) in list.into_iter().enumerate() {
+            let weights = by_token(name, number, sequences, length, HIDDEN);
+            let weights = TensorData::new(weights, [rows, length, HIDDEN]);
+            sum = sum + (feature * Tensor::from_data(weights, &device)).sum();
+        }
     }
-    for (number, attention) in output.attentions.into_iter().enumerate() {
-        let weights = by_pair(number, sequences, length);
-        let weights = TensorData::new(weights, [rows, HEADS, length, length]);
-        sum = sum + (attention * Tensor::from_data(weights, &device)).sum();
+    for (name, list) in [("attention", output.attentions), ("scores", output.attention_scores)] {
+        for (number, feature) in list.into_iter().enumerate() {
+            let weights = by_pair(name, number, sequences, length);
+            let weights = TensorData::new(weights, [rows, HEADS, length, length]);
+            sum = sum + (feature * Tensor::from_data(weights, &device)).sum();
+        }
     }
     sum
-}
-
-struct Gradients<'a, B: AutodiffBackend> {
-    gradients: &'a B::Gradients,
-    path: Vec<String>,
-    found: HashMap<String, Vec<f32>>,
-}
-
-impl<B: AutodiffBackend> ModuleVisitor<B> for Gradients<'_, B> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let path = self.path.join(".");
-        let gradient = param.val().grad(self.gradients).unwrap_or_else(|| panic!("no gradient at {path}"));
-        self.found.insert(path, gradient.into_data().iter().collect());
-    }
 }
 
 /// The loss of these sequences in one batch, and the gradient of every parameter.
@@ -136,9 +124,9 @@ fn gradients<B: AutodiffBackend>(
     let input = input(sequences, length, with_lengths);
     let loss = loss(model.forward(input, OutputRequest::ALL, Mode::Eval), sequences, length);
     let gradients = loss.backward();
-    let mut visitor = Gradients { gradients: &gradients, path: Vec::new(), found: HashMap::new() };
-    model.visit(&mut visitor);
-    (loss.into_data().iter::<f32>().next().unwrap(), visitor.found)
+    let found = tiny::gradients(&model, &gradients);
+    assert_eq!(found.len(), parameter_specs(&tiny::config()).len(), "a parameter has no gradient");
+    (loss.into_data().iter::<f32>().next().unwrap(), found)
 }
 
 fn check_gradients<B: AutodiffBackend>() {
@@ -240,7 +228,8 @@ fn nothing_flows_through_padding() {
         let layer = &model::<B>().encoder.layers[0];
         let x = Key::new(4).normal(7 * HIDDEN, 1.0);
         let x = Tensor::<B, 2>::from_data(TensorData::new(x, [7, HIDDEN]), &device).require_grad();
-        let (output, _) = layer.forward(x.clone(), &layout, false, &mut Dropout::new(Mode::Eval));
+        let (output, _) =
+            layer.forward(x.clone(), &layout, OutputRequest::default(), &mut Dropout::new(Mode::Eval));
         let weights = Tensor::from_data(TensorData::new(draw("x", 0, 0, 7 * HIDDEN), [7, HIDDEN]), &device);
         let gradients = (output.clone() * weights).sum().backward();
         let of_key = layer.attention.key.weight.val().grad(&gradients).unwrap();
