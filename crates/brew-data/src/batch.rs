@@ -23,9 +23,10 @@ pub struct Batch<B: Backend> {
     pub attention_mask: Tensor<B, 2>,
     /// 0 on the first text and on padding, 1 on the second text, `[batch, length]`.
     pub token_type_ids: Tensor<B, 2, Int>,
-    /// Classes `[batch]`, [`IGNORED_LABEL`] where one is unknown; `None` where all are.
+    /// Classes of the texts `[batch]`, or of their tokens `[batch · length]`, [`IGNORED_LABEL`] where one is
+    /// unknown; `None` where all are.
     pub labels: Option<Tensor<B, 1, Int>>,
-    /// The same on the host, without a transfer.
+    /// Classes of the texts on the host, without a transfer.
     pub label_values: Vec<Option<usize>>,
     /// How many tokens each example has, if they come first and `attention_mask` is 1 at them and 0
     /// after them, as [`Collator`] puts them: on the host, for models that compute no padding.

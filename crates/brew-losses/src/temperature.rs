@@ -25,7 +25,11 @@ impl<B: Backend> Temperature<B> {
         match self {
             Self::Scalar(temperature) if *temperature == 1.0 => logits,
             Self::Scalar(temperature) => logits / *temperature,
-            Self::PerPosition(temperature) => logits / temperature.clone().unsqueeze_dim(1),
+            Self::PerPosition(temperature) => {
+                // Not `logits / temperature`, whose gradient is one of `recip`, an approximation on ndarray.
+                let inverse = temperature.ones_like() / temperature.clone();
+                logits * inverse.unsqueeze_dim(1)
+            }
         }
     }
 }

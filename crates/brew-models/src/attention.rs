@@ -123,7 +123,8 @@ mod tests {
         lengths: Option<Vec<usize>>,
     ) -> (BertForSequenceClassification<B>, ModelOutput<B>) {
         let device = Default::default();
-        let model = from_state_dict(&tiny::config(), tiny::weights().into_iter().collect(), &device).unwrap();
+        let model: BertForSequenceClassification<B> =
+            from_state_dict(&tiny::config(), tiny::weights().into_iter().collect(), &device).unwrap();
         let input = EncoderInput {
             input_ids: Tensor::from_ints([[2, 5, 7, 3, 4], [2, 9, 3, 0, 0]], &device),
             attention_mask: Tensor::from_floats([[1.0; 5], [1.0, 1.0, 1.0, 0.0, 0.0]], &device),

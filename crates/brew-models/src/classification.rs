@@ -12,7 +12,7 @@ use crate::encoder::BertEncoder;
 use crate::init::{Builder, Initialiser, ParameterSource};
 use crate::names::{ParameterSpec, parameter_specs};
 use crate::state::{check_shapes, read_parameters};
-use crate::{BertConfig, EncoderInput, Mode, ModelError, ModelOutput, OutputRequest};
+use crate::{BertConfig, BertModel, EncoderInput, Mode, ModelError, ModelOutput, OutputRequest};
 
 /// `tanh(x·W + b)` of the first token.
 #[derive(Module, Debug)]
@@ -151,7 +151,7 @@ impl<B: Backend> BertForSequenceClassification<B> {
             config = config.with_labels(labels);
             new_head = Some(Initialiser::new(&config, key));
         }
-        let specs = parameter_specs(&config);
+        let specs = parameter_specs(&config, true);
         let copied = specs.iter().filter(|spec| new_head.is_none() || !spec.is_head());
         let wanted: HashMap<String, &ParameterSpec> =
             copied.map(|spec| (teacher_path(&spec.path, layers), spec)).collect();
@@ -181,17 +181,23 @@ impl<B: Backend> BertForSequenceClassification<B> {
     pub fn forward(&self, input: EncoderInput<B>, request: OutputRequest, mode: Mode) -> ModelOutput<B> {
         let mut dropout = Dropout::new(mode);
         let (output, layout) = self.encoder.forward_with(input, request, &mut dropout);
-        let pooled = self.pooler.dense.forward(layout.first(output.last_hidden)).tanh();
+        let pooled = self.pooler.dense.forward(layout.first(output.last_hidden.clone())).tanh();
         let logits = self.classifier.forward(dropout.apply(pooled, self.dropout));
-        ModelOutput {
-            logits,
-            hidden_states: output.hidden_states,
-            attentions: output.attentions,
-            attention_scores: output.attention_scores,
-            queries: output.queries,
-            keys: output.keys,
-            values: output.values,
-        }
+        ModelOutput::new(logits, output)
+    }
+}
+
+impl<B: Backend> BertModel for BertForSequenceClassification<B> {
+    type Backend = B;
+    const ARCHITECTURE: &'static str = "BertForSequenceClassification";
+    const HAS_POOLER: bool = true;
+
+    fn from_parameters(
+        config: &BertConfig,
+        mut values: &mut dyn FnMut(&str) -> Result<TensorData, ModelError>,
+        device: &B::Device,
+    ) -> Result<Self, ModelError> {
+        Self::build(config, &mut values, device)
     }
 }
 

@@ -129,6 +129,19 @@ pub enum ModelError {
         /// Labels of the configuration or of `LoadOptions::num_labels`.
         asked: usize,
     },
+    /// A checkpoint whose classifier is of another kind, which would fit by its shape alone.
+    #[error(
+        "{}: the checkpoint is a {found}, and a {asked} is asked for; set `reinitialise_head` to keep its \
+         encoder and start with a new classifier", path.display()
+    )]
+    OtherHead {
+        /// The folder.
+        path: PathBuf,
+        /// The first of the checkpoint's `architectures`.
+        found: String,
+        /// The class asked for.
+        asked: &'static str,
+    },
     /// A student layer taken from a teacher layer that does not exist.
     #[error("layer {layer} is asked for and the teacher has {available} layers, counted from 0")]
     NoSuchLayer {

@@ -1,17 +1,15 @@
 //! Hugging Face checkpoints, written.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::Path;
 
-use burn::tensor::{TensorData, backend::Backend};
+use burn::tensor::TensorData;
 use safetensors::{Dtype, View};
 use serde_json::Value;
 
-use crate::names::parameter_specs;
-use crate::state::{check_shapes, read_parameters, transpose};
-use crate::{BertConfig, BertForSequenceClassification, ModelError};
+use crate::{BertConfig, BertModel, ModelError};
 
 /// The tokenizer's files that are copied beside an exported model, where they exist.
 pub const TOKENIZER_FILES: [&str; 4] =
@@ -29,8 +27,8 @@ const WEIGHTS: &str = "model.safetensors";
 /// # Errors
 /// A configuration that is not the model's, a path that cannot be read or written. The target is
 /// then as it was.
-pub fn save_pretrained<B: Backend>(
-    model: &BertForSequenceClassification<B>,
+pub fn save_pretrained<M: BertModel>(
+    model: &M,
     config: &BertConfig,
     tokenizer_source: Option<&Path>,
     folder: &Path,
@@ -46,7 +44,7 @@ pub fn save_pretrained<B: Backend>(
     let at = |name: &str| staging.path().join(name);
 
     let mut names = vec!["config.json"];
-    let text = serde_json::to_string_pretty(&exported_config(config))
+    let text = serde_json::to_string_pretty(&exported_config(config, M::ARCHITECTURE))
         .map_err(|error| ModelError::config(&folder.join("config.json"), error.to_string()))?;
     fs::write(at("config.json"), text + "\n").map_err(|source| ModelError::io(&at("config.json"), source))?;
     if let Some(source_folder) = tokenizer_source {
@@ -106,10 +104,10 @@ fn flush(path: &Path) -> Result<(), ModelError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(|source| ModelError::io(path, source))
 }
 
-fn exported_config(config: &BertConfig) -> Value {
+fn exported_config(config: &BertConfig, architecture: &str) -> Value {
     let mut config = config.clone();
     config.other.remove("dtype");
-    config.other.insert("architectures".to_owned(), vec!["BertForSequenceClassification"].into());
+    config.other.insert("architectures".to_owned(), vec![architecture].into());
     config.other.insert("torch_dtype".to_owned(), "float32".into());
     serde_json::to_value(config).expect("a configuration is plain JSON")
 }
@@ -132,28 +130,5 @@ impl View for Values {
 
     fn data_len(&self) -> usize {
         self.0.as_bytes().len()
-    }
-}
-
-impl<B: Backend> BertForSequenceClassification<B> {
-    /// The parameters under their Hugging Face names, in PyTorch's layout, as f32.
-    ///
-    /// # Errors
-    /// If the configuration is not this model's.
-    pub fn state_dict(&self, config: &BertConfig) -> Result<BTreeMap<String, TensorData>, ModelError> {
-        let specs = parameter_specs(config);
-        let mut parameters: HashMap<String, TensorData> =
-            read_parameters(self, |_| true).into_iter().collect();
-        check_shapes(specs.iter().map(|spec| (spec.path.as_str(), spec)), &parameters)?;
-        if parameters.len() > specs.len() {
-            let more = parameters.len() - specs.len();
-            let message = format!("the model has {more} parameters that are not in its configuration");
-            return Err(ModelError::config(Path::new("config.json"), message));
-        }
-        let named = specs.into_iter().filter_map(|spec| {
-            let data = parameters.remove(&spec.path)?;
-            Some((spec.name, if spec.transposed { transpose(data) } else { data }))
-        });
-        Ok(named.collect())
     }
 }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use brew_random::Key;
 use burn::module::ParamId;
-use burn::tensor::{DType, TensorData, backend::Backend};
+use burn::tensor::backend::BackendTypes;
+use burn::tensor::{DType, TensorData};
 use burn_store::{ModuleStore, PytorchStore, SafetensorsStore, TensorSnapshot};
 
 use crate::init::{Initialiser, ParameterSource};
 use crate::names::{Leftover, ParameterSpec, canonical_name, classify_leftover, parameter_specs};
 use crate::state::transpose;
-use crate::{BertConfig, BertForSequenceClassification, Misfit, ModelError, ShapeMismatch, torch_archive};
+use crate::{BertConfig, BertModel, Misfit, ModelError, ShapeMismatch, torch_archive};
 
 /// What to make of a checkpoint.
 #[derive(Debug, Clone, Copy)]
@@ -34,16 +35,16 @@ impl Default for LoadOptions {
 
 /// A model read from a checkpoint.
 #[derive(Debug)]
-pub struct Pretrained<B: Backend> {
+pub struct Pretrained<M> {
     /// The model.
-    pub model: BertForSequenceClassification<B>,
+    pub model: M,
     /// Its configuration, with the labels asked for.
     pub config: BertConfig,
     /// Names of the parameters that are new because the file does not have them: a classifier, a
     /// pooler.
     pub initialised: Vec<String>,
-    /// Names of tensors in the file that have no use here: heads of pretraining, a classifier that
-    /// was to be new.
+    /// Names of tensors in the file that have no use here: heads of pretraining, a pooler that the model
+    /// has not, a classifier that was to be new.
     pub ignored: Vec<String>,
 }
 
@@ -56,15 +57,20 @@ pub struct Pretrained<B: Backend> {
 /// (`cls.*`) are left out and named in [`Pretrained::ignored`]. A pickle is read, never run.
 ///
 /// # Errors
-/// An unreadable folder or `config.json`, an architecture other than BERT, a damaged weight file,
-/// and tensors that do not fit, all of them named.
-pub fn load_pretrained<B: Backend>(
+/// An unreadable folder or `config.json`, an architecture other than BERT, a classifier of another kind, a
+/// damaged weight file, and tensors that do not fit, all of them named.
+pub fn load_pretrained<M: BertModel>(
     folder: &Path,
     options: &LoadOptions,
-    device: &B::Device,
-) -> Result<Pretrained<B>, ModelError> {
+    device: &<M::Backend as BackendTypes>::Device,
+) -> Result<Pretrained<M>, ModelError> {
     let config = BertConfig::from_file(&folder.join("config.json"))?;
     let config = with_asked_labels(config, options.num_labels)?;
+    if let Some(found) = other_head(&config, M::ARCHITECTURE)
+        && !options.reinitialise_head
+    {
+        return Err(ModelError::OtherHead { path: folder.to_path_buf(), found, asked: M::ARCHITECTURE });
+    }
     let path = weight_file(folder)?;
     let tensors = read_tensors(&path)?;
     let pretrained = assemble(config, tensors, &path, options, device)?;
@@ -82,15 +88,15 @@ pub fn load_pretrained<B: Backend>(
 }
 
 /// A model from tensors under their Hugging Face names, in PyTorch's layout; all of them have to be
-/// there, the classifier and the pooler too.
+/// there, the classifier and, where the model has one, the pooler too.
 ///
 /// # Errors
 /// A config out of range, and tensors that do not fit, all of them named.
-pub fn from_state_dict<B: Backend>(
+pub fn from_state_dict<M: BertModel>(
     config: &BertConfig,
     tensors: HashMap<String, TensorData>,
-    device: &B::Device,
-) -> Result<BertForSequenceClassification<B>, ModelError> {
+    device: &<M::Backend as BackendTypes>::Device,
+) -> Result<M, ModelError> {
     config.validate()?;
     let path = Path::new("state dict");
     let tensors = tensors
@@ -103,6 +109,15 @@ pub fn from_state_dict<B: Backend>(
     }
     let misfit = Misfit { missing: pretrained.initialised, ..Misfit::default() };
     Err(ModelError::Mismatch { path: path.to_path_buf(), misfit: Box::new(misfit) })
+}
+
+/// The class of a checkpoint, if it has a `classifier` of another kind.
+fn other_head(config: &BertConfig, asked: &str) -> Option<String> {
+    let found = config.other.get("architectures")?.get(0)?.as_str()?;
+    let has_classifier = ["ForSequenceClassification", "ForTokenClassification", "ForMultipleChoice"]
+        .iter()
+        .any(|head| found.ends_with(head));
+    (has_classifier && found != asked).then(|| found.to_owned())
 }
 
 fn with_asked_labels(config: BertConfig, asked: Option<usize>) -> Result<BertConfig, ModelError> {
@@ -163,25 +178,27 @@ struct Plan {
     ignored: Vec<String>,
 }
 
-fn assemble<B: Backend>(
+fn assemble<M: BertModel>(
     config: BertConfig,
     tensors: Tensors,
     path: &Path,
     options: &LoadOptions,
-    device: &B::Device,
-) -> Result<Pretrained<B>, ModelError> {
-    let mut plan = plan(&config, tensors, path, options.reinitialise_head)?;
+    device: &<M::Backend as BackendTypes>::Device,
+) -> Result<Pretrained<M>, ModelError> {
+    let specs = parameter_specs(&config, M::HAS_POOLER);
+    let mut plan = plan(&config, specs, tensors, path, options.reinitialise_head)?;
     let mut initialiser = Initialiser::new(&config, options.key);
     let mut source = |at: &str| match plan.from_file.remove(at) {
         Some((snapshot, name, spec)) => read_values(path, &snapshot, &name, &spec),
         None => initialiser.values(at),
     };
-    let model = BertForSequenceClassification::build(&config, &mut source, device)?;
+    let model = M::from_parameters(&config, &mut source, device)?;
     Ok(Pretrained { model, config, initialised: plan.initialised, ignored: plan.ignored })
 }
 
 fn plan(
     config: &BertConfig,
+    specs: Vec<ParameterSpec>,
     tensors: Tensors,
     path: &Path,
     reinitialise_head: bool,
@@ -195,7 +212,6 @@ fn plan(
         }
     }
 
-    let specs = parameter_specs(config);
     if reinitialise_head {
         for spec in specs.iter().filter(|spec| spec.is_head()) {
             ignored.extend(by_name.remove(&spec.name).map(|(name, _)| name));
@@ -234,7 +250,7 @@ fn plan(
     for (canonical, (name, _)) in by_name {
         match classify_leftover(&canonical) {
             Leftover::Buffer => {}
-            Leftover::PretrainingHead => ignored.push(name),
+            Leftover::Unneeded => ignored.push(name),
             Leftover::Unknown => misfit.unused.push(name),
         }
     }

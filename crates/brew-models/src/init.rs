@@ -34,7 +34,7 @@ pub(crate) struct Initialiser {
 
 impl Initialiser {
     pub(crate) fn new(config: &BertConfig, key: Key) -> Self {
-        let specs = crate::names::parameter_specs(config);
+        let specs = crate::names::parameter_specs(config, true);
         let specs = specs.into_iter().map(|spec| (spec.path.clone(), spec)).collect();
         Self { specs, key, std: config.initializer_range }
     }

@@ -1,11 +1,11 @@
 //! Encoders that distillation is about, and their Hugging Face checkpoints in and out.
 //!
 //! ```no_run
-//! use brew_models::{LoadOptions, load_pretrained};
+//! use brew_models::{BertForSequenceClassification, LoadOptions, load_pretrained};
 //! use brew_testkit::TestBackend;
 //!
 //! let folder = std::path::Path::new("bert-base-uncased");
-//! let pretrained = load_pretrained::<TestBackend>(folder, &LoadOptions::default(), &Default::default())?;
+//! let pretrained = load_pretrained::<BertForSequenceClassification<TestBackend>>(folder, &LoadOptions::default(), &Default::default())?;
 //! println!("{} labels, new: {:?}", pretrained.config.num_labels(), pretrained.initialised);
 //! # Ok::<(), brew_models::ModelError>(())
 //! ```
@@ -19,6 +19,7 @@ mod embeddings;
 mod encoder;
 mod error;
 mod export;
+mod head;
 mod import;
 mod init;
 mod layer;
@@ -30,6 +31,7 @@ mod pickle;
 mod state;
 #[cfg(test)]
 mod tiny;
+mod token_classification;
 mod torch_archive;
 
 pub use activation::Activation;
@@ -40,7 +42,9 @@ pub use embeddings::BertEmbeddings;
 pub use encoder::BertEncoder;
 pub use error::{Misfit, ModelError, ShapeMismatch};
 pub use export::{TOKENIZER_FILES, save_pretrained};
+pub use head::BertModel;
 pub use import::{LoadOptions, Pretrained, from_state_dict, load_pretrained};
 pub use layer::{BertFeedForward, BertLayer};
 pub use output::{EncoderInput, EncoderOutput, Mode, ModelOutput, OutputRequest};
 pub use parameters::{ParameterRow, ParameterTable};
+pub use token_classification::BertForTokenClassification;

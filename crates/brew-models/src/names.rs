@@ -48,9 +48,9 @@ impl ParameterSpec {
     }
 }
 
-/// The parameters of a [`BertForSequenceClassification`](crate::BertForSequenceClassification), in
-/// the order of the module.
-pub(crate) fn parameter_specs(config: &BertConfig) -> Vec<ParameterSpec> {
+/// The parameters of a [`BertModel`](crate::BertModel), with or without a pooler, in the order of the
+/// module.
+pub(crate) fn parameter_specs(config: &BertConfig, has_pooler: bool) -> Vec<ParameterSpec> {
     let hidden = config.hidden_size;
     let mut list = SpecList(Vec::new());
     let embeddings = [
@@ -104,7 +104,9 @@ pub(crate) fn parameter_specs(config: &BertConfig) -> Vec<ParameterSpec> {
             hidden,
         );
     }
-    list.linear("pooler.dense", "bert.pooler.dense", hidden, hidden);
+    if has_pooler {
+        list.linear("pooler.dense", "bert.pooler.dense", hidden, hidden);
+    }
     list.linear("classifier", "classifier", hidden, config.num_labels());
     list.0
 }
@@ -145,8 +147,8 @@ pub(crate) fn canonical_name(name: &str) -> String {
 pub(crate) enum Leftover {
     /// A buffer of constants, written by some versions of transformers.
     Buffer,
-    /// A head of pretraining, of which every classifier made from a pretrained checkpoint lets go.
-    PretrainingHead,
+    /// A head of pretraining, or a pooler, of which a model made from a pretrained checkpoint lets go.
+    Unneeded,
     /// Nothing that is known.
     Unknown,
 }
@@ -154,8 +156,11 @@ pub(crate) enum Leftover {
 pub(crate) fn classify_leftover(canonical: &str) -> Leftover {
     match canonical {
         "bert.embeddings.position_ids" | "bert.embeddings.token_type_ids" => Leftover::Buffer,
-        name if name.starts_with("cls.predictions.") || name.starts_with("cls.seq_relationship.") => {
-            Leftover::PretrainingHead
+        name if ["cls.predictions.", "cls.seq_relationship.", "bert.pooler."]
+            .iter()
+            .any(|part| name.starts_with(part)) =>
+        {
+            Leftover::Unneeded
         }
         _ => Leftover::Unknown,
     }
@@ -184,7 +189,8 @@ mod tests {
     #[test]
     fn leftovers_are_told_apart() {
         assert_eq!(classify_leftover("bert.embeddings.position_ids"), Leftover::Buffer);
-        assert_eq!(classify_leftover("cls.predictions.bias"), Leftover::PretrainingHead);
+        assert_eq!(classify_leftover("cls.predictions.bias"), Leftover::Unneeded);
+        assert_eq!(classify_leftover("bert.pooler.dense.bias"), Leftover::Unneeded);
         assert_eq!(classify_leftover("qa_outputs.weight"), Leftover::Unknown);
         assert_eq!(classify_leftover("bert.encoder.layer.9.output.dense.bias"), Leftover::Unknown);
     }

@@ -53,14 +53,14 @@ pub enum Mode {
     },
 }
 
-/// What a classifier computes.
+/// What a classifier computes: of whole texts (`D` = 2) or of each token (`D` = 3).
 ///
 /// At padding, the inner activations are finite and mean nothing: where the input had `lengths`,
 /// those of the sequence's first token, else what the model makes of the padding.
 #[derive(Debug, Clone)]
-pub struct ModelOutput<B: Backend> {
-    /// `[batch, labels]`.
-    pub logits: Tensor<B, 2>,
+pub struct ModelOutput<B: Backend, const D: usize = 2> {
+    /// `[batch, labels]` or `[batch, length, labels]`.
+    pub logits: Tensor<B, D>,
     /// `[batch, length, hidden]` each: the embeddings, then each layer's output (layers + 1
     /// entries); empty unless asked for.
     pub hidden_states: Vec<Tensor<B, 3>>,
@@ -98,4 +98,19 @@ pub struct EncoderOutput<B: Backend> {
     pub keys: Vec<Tensor<B, 3>>,
     /// As in [`ModelOutput`].
     pub values: Vec<Tensor<B, 3>>,
+}
+
+impl<B: Backend, const D: usize> ModelOutput<B, D> {
+    /// Logits beside what the encoder kept.
+    pub(crate) fn new(logits: Tensor<B, D>, encoder: EncoderOutput<B>) -> Self {
+        Self {
+            logits,
+            hidden_states: encoder.hidden_states,
+            attentions: encoder.attentions,
+            attention_scores: encoder.attention_scores,
+            queries: encoder.queries,
+            keys: encoder.keys,
+            values: encoder.values,
+        }
+    }
 }

@@ -123,7 +123,7 @@ mod tests {
             BertForSequenceClassification::<TestBackend>::new(&config, Key::new(0), &Default::default());
         let mut found = Vec::new();
         visit_parameters(&model, |path, shape, _| found.push((path.to_owned(), shape.to_vec())));
-        let specs: Vec<_> = parameter_specs(&config).into_iter().map(|s| (s.path, s.shape)).collect();
+        let specs: Vec<_> = parameter_specs(&config, true).into_iter().map(|s| (s.path, s.shape)).collect();
         assert_eq!(found, specs);
     }
 

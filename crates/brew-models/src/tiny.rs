@@ -12,7 +12,7 @@ use burn::tensor::{Tensor, TensorData, bf16, f16};
 use safetensors::{Dtype, tensor::TensorView};
 use zip::write::SimpleFileOptions;
 
-use crate::{BertConfig, BertForSequenceClassification};
+use crate::{BertConfig, BertForSequenceClassification, BertModel};
 
 pub(crate) type Weights = BTreeMap<String, TensorData>;
 

@@ -5,9 +5,11 @@ use brew_distillers::{
     Adaptor, AdaptorOutput, BatchSource, Counted, DistillError, EpochBatches, ForwardContext,
 };
 use brew_losses::{FeatureTensor, cross_entropy};
-use brew_models::{BertForSequenceClassification, EncoderInput, Mode, OutputRequest};
-use burn::tensor::TensorData;
+use brew_models::{
+    BertForSequenceClassification, BertForTokenClassification, EncoderInput, Mode, ModelOutput, OutputRequest,
+};
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{Tensor, TensorData};
 
 /// Runs a sequence classifier on a batch of text and gives `logits`, `losses` (mean cross-entropy,
 /// where the batch has labels), `labels`, `inputs_mask`, and on demand hidden states, attention
@@ -22,30 +24,67 @@ impl<B: Backend> Adaptor<B, BertForSequenceClassification<B>, Batch<B>> for Clas
         batch: &Batch<B>,
         context: ForwardContext,
     ) -> Result<AdaptorOutput<B>, DistillError> {
-        let request = OutputRequest {
-            hidden_states: context.wants.hidden,
-            attentions: context.wants.attention,
-            attention_scores: context.wants.attention_scores,
-            queries_keys_values: context.wants.queries_keys_values,
-        };
-        let mode = context.dropout.map_or(Mode::Eval, |dropout| Mode::Train { dropout });
-        let output = model.forward(encoder_input(batch), request, mode);
-        let labels: Vec<_> = batch.labels.iter().cloned().collect();
-        let losses =
-            labels.iter().map(|labels| cross_entropy(output.logits.clone(), labels.clone())).collect();
-        Ok(AdaptorOutput {
-            logits: vec![FeatureTensor::from(output.logits)],
-            labels,
-            losses,
-            hidden: output.hidden_states,
-            attention: output.attentions.into_iter().map(FeatureTensor::from).collect(),
-            attention_scores: output.attention_scores.into_iter().map(FeatureTensor::from).collect(),
-            queries: output.queries,
-            keys: output.keys,
-            values: output.values,
-            inputs_mask: Some(batch.attention_mask.clone()),
-            ..AdaptorOutput::default()
-        })
+        let output = model.forward(encoder_input(batch), request(context), mode(context));
+        let logits = output.logits.clone();
+        Ok(adaptor_output(output, logits.clone().into(), logits, batch))
+    }
+}
+
+/// Runs a token classifier on a batch of text and gives what [`ClassifierAdaptor`] gives, for each token:
+/// `logits` of `[batch, length, labels]`, `labels` of `[batch · length]`, where −100 is not counted in the
+/// loss, and as `logits_mask` the real tokens. Labels at padding, if not −100, count; a batch that has such
+/// must come without [`lengths`](Batch::lengths), or the logits there are those of another token.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TokenClassifierAdaptor;
+
+impl<B: Backend> Adaptor<B, BertForTokenClassification<B>, Batch<B>> for TokenClassifierAdaptor {
+    fn adapt(
+        &self,
+        model: &BertForTokenClassification<B>,
+        batch: &Batch<B>,
+        context: ForwardContext,
+    ) -> Result<AdaptorOutput<B>, DistillError> {
+        let output = model.forward(encoder_input(batch), request(context), mode(context));
+        let logits = output.logits.clone();
+        let output = adaptor_output(output, logits.clone().into(), logits.flatten(0, 1), batch);
+        Ok(AdaptorOutput { logits_mask: vec![batch.attention_mask.clone()], ..output })
+    }
+}
+
+fn request(context: ForwardContext) -> OutputRequest {
+    OutputRequest {
+        hidden_states: context.wants.hidden,
+        attentions: context.wants.attention,
+        attention_scores: context.wants.attention_scores,
+        queries_keys_values: context.wants.queries_keys_values,
+    }
+}
+
+fn mode(context: ForwardContext) -> Mode {
+    context.dropout.map_or(Mode::Eval, |dropout| Mode::Train { dropout })
+}
+
+/// What a model computed, by the names of distillers; `rows` are its logits as `[positions, classes]`.
+fn adaptor_output<B: Backend, const D: usize>(
+    output: ModelOutput<B, D>,
+    logits: FeatureTensor<B>,
+    rows: Tensor<B, 2>,
+    batch: &Batch<B>,
+) -> AdaptorOutput<B> {
+    let labels: Vec<_> = batch.labels.iter().cloned().collect();
+    let losses = labels.iter().map(|labels| cross_entropy(rows.clone(), labels.clone())).collect();
+    AdaptorOutput {
+        logits: vec![logits],
+        labels,
+        losses,
+        hidden: output.hidden_states,
+        attention: output.attentions.into_iter().map(FeatureTensor::from).collect(),
+        attention_scores: output.attention_scores.into_iter().map(FeatureTensor::from).collect(),
+        queries: output.queries,
+        keys: output.keys,
+        values: output.values,
+        inputs_mask: Some(batch.attention_mask.clone()),
+        ..AdaptorOutput::default()
     }
 }
 

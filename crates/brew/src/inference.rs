@@ -119,7 +119,11 @@ pub fn parameter_table(model: &Path, depth: usize) -> Result<ParameterTable, Run
     impl BackendJob for Job<'_> {
         type Output = Result<ParameterTable, RunError>;
         fn run<B: AutodiffBackend>(self, device: B::Device) -> Self::Output {
-            let loaded = load_pretrained::<B::InnerBackend>(self.0, &LoadOptions::default(), &device)?;
+            let loaded = load_pretrained::<BertForSequenceClassification<B::InnerBackend>>(
+                self.0,
+                &LoadOptions::default(),
+                &device,
+            )?;
             Ok(ParameterTable::new(&loaded.model, Some(self.1)))
         }
     }
@@ -136,7 +140,11 @@ pub fn export(source: &Path, target: &Path) -> Result<(), RunError> {
     impl BackendJob for Job<'_> {
         type Output = Result<(), RunError>;
         fn run<B: AutodiffBackend>(self, device: B::Device) -> Self::Output {
-            let loaded = load_pretrained::<B::InnerBackend>(self.0, &LoadOptions::default(), &device)?;
+            let loaded = load_pretrained::<BertForSequenceClassification<B::InnerBackend>>(
+                self.0,
+                &LoadOptions::default(),
+                &device,
+            )?;
             Ok(save_pretrained(&loaded.model, &loaded.config, Some(self.0), self.1)?)
         }
     }
@@ -179,7 +187,11 @@ impl BackendJob for OpenJob<'_> {
     type Output = Result<Classifier, RunError>;
 
     fn run<B: AutodiffBackend>(self, device: B::Device) -> Self::Output {
-        let loaded = load_pretrained::<B::InnerBackend>(self.0, &LoadOptions::default(), &device)?;
+        let loaded = load_pretrained::<BertForSequenceClassification<B::InnerBackend>>(
+            self.0,
+            &LoadOptions::default(),
+            &device,
+        )?;
         if loaded.initialised.iter().any(|name| name.starts_with("classifier")) {
             return Err(RunError::NoClassifier { path: self.0.to_path_buf() });
         }

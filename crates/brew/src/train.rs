@@ -151,7 +151,7 @@ fn initial_model<B: AutodiffBackend>(
         key,
         reinitialise_head: run.config.model.reinitialise_head,
     };
-    let loaded = load_pretrained::<B>(folder, &options, device)?;
+    let loaded = load_pretrained::<BertForSequenceClassification<B>>(folder, &options, device)?;
     if !loaded.initialised.is_empty() {
         observer.note(&format!("{} has no {}: drawn anew", folder.display(), loaded.initialised.join(", ")));
     }
@@ -177,7 +177,10 @@ fn teachers<B: AutodiffBackend>(
     let options = LoadOptions { num_labels: Some(run.labels.len()), ..LoadOptions::default() };
     folders
         .iter()
-        .map(|folder| Ok(load_pretrained::<B::InnerBackend>(folder, &options, device)?.model))
+        .map(|folder| {
+            Ok(load_pretrained::<BertForSequenceClassification<B::InnerBackend>>(folder, &options, device)?
+                .model)
+        })
         .collect()
 }
 

@@ -124,7 +124,9 @@ fn evaluation_repeats_and_training_follows_its_key() {
 fn rate_zero_is_no_dropout() {
     let weights: HashMap<_, _> = tiny::weights().into_iter().collect();
     let config = BertConfig { hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, ..tiny::config() };
-    let model = from_state_dict::<TestBackend>(&config, weights, &Default::default()).unwrap();
+    let model =
+        from_state_dict::<BertForSequenceClassification<TestBackend>>(&config, weights, &Default::default())
+            .unwrap();
     assert_eq!(logits(&model, train(1)), logits(&model, Mode::Eval));
 }
 
@@ -138,7 +140,12 @@ fn every_kind_of_site_drops() {
         ..tiny::config()
     };
     let forward = |config: &BertConfig| {
-        let model = from_state_dict::<TestBackend>(config, weights.clone(), &Default::default()).unwrap();
+        let model = from_state_dict::<BertForSequenceClassification<TestBackend>>(
+            config,
+            weights.clone(),
+            &Default::default(),
+        )
+        .unwrap();
         model.forward(input(), OutputRequest::ALL, train(3))
     };
     let reference = forward(&none);
@@ -189,7 +196,7 @@ fn gradients(mode: Mode) -> HashMap<String, Vec<f32>> {
 fn gradients_agree_with_finite_differences() {
     for mode in [Mode::Eval, train(5)] {
         let gradients = gradients(mode);
-        for spec in parameter_specs(&tiny::config()) {
+        for spec in parameter_specs(&tiny::config(), true) {
             let len = spec.shape.iter().product();
             let mut direction = Key::new(12).purpose(&spec.path).normal(len, 1.0);
             if spec.path.contains("word_embeddings") {
@@ -229,7 +236,12 @@ fn the_padding_row_gets_no_gradient_and_the_others_do() {
 
     let config = BertConfig { pad_token_id: None, ..tiny::config() };
     let weights = tiny::weights().into_iter().collect();
-    let model = from_state_dict::<TestAutodiffBackend>(&config, weights, &Default::default()).unwrap();
+    let model = from_state_dict::<BertForSequenceClassification<TestAutodiffBackend>>(
+        &config,
+        weights,
+        &Default::default(),
+    )
+    .unwrap();
     let gradients = loss(&model, Mode::Eval).backward();
     let words = model.encoder.embeddings.word_embeddings.weight.val().grad(&gradients).unwrap();
     let row: Vec<f32> = words.into_data().iter().take(8).collect();

@@ -6,9 +6,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::tiny::{self, Pickle, Weights};
-use crate::{EncoderInput, Mode, OutputRequest, save_pretrained};
+use crate::{BertForSequenceClassification, EncoderInput, Mode, OutputRequest, save_pretrained};
 
-type Loaded = Result<Pretrained<TestBackend>, ModelError>;
+type Loaded = Result<Pretrained<BertForSequenceClassification<TestBackend>>, ModelError>;
 
 fn load_with(folder: &Path, options: LoadOptions) -> Loaded {
     load_pretrained(folder, &options, &Default::default())
@@ -34,7 +34,7 @@ fn torch_checkpoint(entries: &[(String, Vec<u8>)]) -> TempDir {
     folder
 }
 
-fn weights_of(pretrained: &Pretrained<TestBackend>) -> Weights {
+fn weights_of(pretrained: &Pretrained<BertForSequenceClassification<TestBackend>>) -> Weights {
     pretrained.model.state_dict(&pretrained.config).unwrap()
 }
 
@@ -373,10 +373,13 @@ fn a_state_dict_inside_another_dictionary_is_refused() {
 fn a_state_dict_has_to_be_complete() {
     let (config, device) = (tiny::config(), Default::default());
     let mut weights: HashMap<String, TensorData> = tiny::weights().into_iter().collect();
-    let model = from_state_dict::<TestBackend>(&config, weights.clone(), &device).unwrap();
+    let model =
+        from_state_dict::<BertForSequenceClassification<TestBackend>>(&config, weights.clone(), &device)
+            .unwrap();
     assert_eq!(model.state_dict(&config).unwrap(), tiny::weights());
     weights.retain(|name, _| !name.starts_with("classifier."));
-    let error = from_state_dict::<TestBackend>(&config, weights, &device).unwrap_err();
+    let error =
+        from_state_dict::<BertForSequenceClassification<TestBackend>>(&config, weights, &device).unwrap_err();
     assert!(error.to_string().contains("classifier.weight, classifier.bias"), "{error}");
 }
 

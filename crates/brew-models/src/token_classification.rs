@@ -1,0 +1,191 @@
+//! BERT with a classifier over each token.
+
+use brew_random::Key;
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::{TensorData, backend::Backend};
+
+use crate::dropout::Dropout;
+use crate::encoder::BertEncoder;
+use crate::init::{Builder, Initialiser, ParameterSource};
+use crate::{BertConfig, BertModel, EncoderInput, Mode, ModelError, ModelOutput, OutputRequest};
+
+/// BERT's encoder and a linear classifier over each token, without a pooler: transformers'
+/// `BertForTokenClassification`.
+///
+/// ```
+/// use brew_models::{BertConfig, BertForTokenClassification, EncoderInput, Mode, OutputRequest};
+/// use brew_random::Key;
+/// use brew_testkit::TestBackend;
+/// use burn::tensor::Tensor;
+///
+/// let config = BertConfig {
+///     vocab_size: 20, hidden_size: 8, num_hidden_layers: 2, num_attention_heads: 2,
+///     intermediate_size: 16, max_position_embeddings: 16, ..BertConfig::default()
+/// }
+/// .with_labels(["O", "B-PER", "I-PER"].map(String::from).to_vec());
+/// let device = Default::default();
+/// let model = BertForTokenClassification::<TestBackend>::try_new(&config, Key::new(42), &device)?;
+/// let input = EncoderInput {
+///     input_ids: Tensor::from_ints([[2, 7, 3]], &device),
+///     attention_mask: Tensor::ones([1, 3], &device),
+///     token_type_ids: Tensor::zeros([1, 3], &device),
+///     lengths: None,
+/// };
+/// let output = model.forward(input, OutputRequest::default(), Mode::Eval);
+/// assert_eq!(output.logits.dims(), [1, 3, 3]);
+/// # Ok::<(), brew_models::ModelError>(())
+/// ```
+#[derive(Module, Debug)]
+pub struct BertForTokenClassification<B: Backend> {
+    /// Embeddings and layers.
+    pub encoder: BertEncoder<B>,
+    /// `[hidden, labels]`.
+    pub classifier: Linear<B>,
+    #[module(skip)]
+    dropout: f64,
+}
+
+impl<B: Backend> BertForTokenClassification<B> {
+    /// A new model: weights from N(0, `initializer_range`²), zero biases, LayerNorm 1 and 0, a zero word
+    /// embedding for the padding token. The same key gives the same weights on every backend, and the same
+    /// encoder as a [`BertForSequenceClassification`](crate::BertForSequenceClassification) has.
+    ///
+    /// # Errors
+    /// What [`BertConfig::validate`] finds.
+    pub fn try_new(config: &BertConfig, key: Key, device: &B::Device) -> Result<Self, ModelError> {
+        Self::build(config, &mut Initialiser::new(config, key), device)
+    }
+
+    fn build(
+        config: &BertConfig,
+        source: &mut dyn ParameterSource,
+        device: &B::Device,
+    ) -> Result<Self, ModelError> {
+        config.validate()?;
+        let mut builder = Builder { source, device };
+        Ok(Self {
+            encoder: BertEncoder::build(&mut builder, "encoder", config)?,
+            classifier: builder.linear("classifier")?,
+            dropout: config.classifier_dropout_rate(),
+        })
+    }
+
+    /// Logits of each token, and what else is asked for.
+    ///
+    /// # Shapes
+    /// - input: `[batch, length]`
+    /// - `logits`: `[batch, length, labels]`; at padding, finite and without meaning
+    /// - the others as in [`ModelOutput`]
+    ///
+    /// # Panics
+    /// If the length is above the model's `max_position_embeddings`, the three inputs differ in shape,
+    /// or (on most backends) an id is beyond its embedding.
+    pub fn forward(&self, input: EncoderInput<B>, request: OutputRequest, mode: Mode) -> ModelOutput<B, 3> {
+        let [batch, length] = input.input_ids.dims();
+        let mut dropout = Dropout::new(mode);
+        let (output, layout) = self.encoder.forward_with(input, request, &mut dropout);
+        let rows = dropout.apply(output.last_hidden.clone(), self.dropout);
+        let logits = layout.unpack(self.classifier.forward(rows));
+        ModelOutput::new(logits.reshape([batch as i64, length as i64, -1]), output)
+    }
+}
+
+impl<B: Backend> BertModel for BertForTokenClassification<B> {
+    type Backend = B;
+    const ARCHITECTURE: &'static str = "BertForTokenClassification";
+    const HAS_POOLER: bool = false;
+
+    fn from_parameters(
+        config: &BertConfig,
+        mut values: &mut dyn FnMut(&str) -> Result<TensorData, ModelError>,
+        device: &B::Device,
+    ) -> Result<Self, ModelError> {
+        Self::build(config, &mut values, device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use brew_testkit::TestBackend;
+
+    use super::*;
+    use crate::{BertForSequenceClassification, LoadOptions, load_pretrained, save_pretrained, tiny};
+
+    type Tokens = BertForTokenClassification<TestBackend>;
+    type Texts = BertForSequenceClassification<TestBackend>;
+
+    fn input(lengths: Option<Vec<usize>>) -> EncoderInput<TestBackend> {
+        let device = Default::default();
+        EncoderInput {
+            input_ids: burn::tensor::Tensor::from_ints([[1, 4, 2, 0], [3, 5, 2, 6]], &device),
+            attention_mask: burn::tensor::Tensor::from_floats(
+                [[1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]],
+                &device,
+            ),
+            token_type_ids: burn::tensor::Tensor::zeros([2, 4], &device),
+            lengths,
+        }
+    }
+
+    #[test]
+    fn a_text_classifiers_encoder_becomes_a_token_classifiers_and_the_pooler_is_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        save_pretrained(&tiny::model(), &tiny::config(), None, folder.path()).unwrap();
+        // The classifier would fit by its shape.
+        let plain = load_pretrained::<Tokens>(folder.path(), &LoadOptions::default(), &Default::default());
+        let error = plain.err().unwrap().to_string();
+        assert!(
+            error.contains("BertForSequenceClassification") && error.contains("reinitialise_head"),
+            "{error}"
+        );
+
+        let options = LoadOptions { reinitialise_head: true, ..LoadOptions::default() };
+        let loaded = load_pretrained::<Tokens>(folder.path(), &options, &Default::default()).unwrap();
+        assert!(loaded.ignored.iter().any(|name| name == "bert.pooler.dense.weight"), "{:?}", loaded.ignored);
+        assert_eq!(loaded.initialised, ["classifier.weight", "classifier.bias"]);
+        let of_tokens = loaded.model.state_dict(&loaded.config).unwrap();
+        let of_texts = tiny::model().state_dict(&tiny::config()).unwrap();
+        assert_eq!(of_tokens.len() + 2, of_texts.len());
+        assert!(
+            of_tokens
+                .iter()
+                .filter(|(name, _)| name.starts_with("bert."))
+                .all(|(name, values)| { of_texts[name] == *values })
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_named_as_transformers_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let device = Default::default();
+        let model = Tokens::try_new(&tiny::config(), Key::new(3), &device).unwrap();
+        save_pretrained(&model, &tiny::config(), None, folder.path()).unwrap();
+        let json = std::fs::read_to_string(folder.path().join("config.json")).unwrap();
+        assert!(json.contains("BertForTokenClassification"), "{json}");
+        let loaded = load_pretrained::<Tokens>(folder.path(), &LoadOptions::default(), &device).unwrap();
+        assert!(loaded.initialised.is_empty() && loaded.ignored.is_empty());
+        let logits = |model: &Tokens| {
+            model.forward(input(None), OutputRequest::default(), Mode::Eval).logits.into_data()
+        };
+        assert_eq!(logits(&loaded.model), logits(&model));
+        let error = load_pretrained::<Texts>(folder.path(), &LoadOptions::default(), &device);
+        assert!(error.err().unwrap().to_string().contains("BertForTokenClassification"));
+    }
+
+    #[test]
+    fn tokens_get_the_same_logits_with_padding_computed_and_without() {
+        let device = Default::default();
+        let model = Tokens::try_new(&tiny::config(), Key::new(3), &device).unwrap();
+        let logits = |lengths: Option<Vec<usize>>| -> Vec<f32> {
+            let output = model.forward(input(lengths), OutputRequest::default(), Mode::Eval);
+            assert_eq!(output.logits.dims(), [2, 4, 3]);
+            output.logits.into_data().to_vec().unwrap()
+        };
+        let (padded, packed) = (logits(None), logits(Some(vec![3, 4])));
+        // All but the three at the padding of the first text.
+        let real = |values: &[f32]| [&values[..9], &values[12..]].concat();
+        brew_testkit::assert_close(&real(&padded), &real(&packed), 1e-5, 1e-6, "logits");
+        assert!(packed.iter().all(|value| value.is_finite()));
+    }
+}
