@@ -132,7 +132,6 @@ fn every_case(run: impl Fn(&Case)) {
         folders.sort();
         for folder in folders {
             run(&read_case(&folder));
-            eprintln!("reproduced {}", folder.display());
             ran += 1;
         }
     }
@@ -385,7 +384,8 @@ where
     };
     let student = trained.unwrap().trainable.student.valid();
 
-    check_losses(case, &losses, tolerance);
+    let worst = check_losses(case, &losses, tolerance);
+    eprintln!("{}: losses agree to {worst:.1e}", case.folder.display());
     let expected = numbers(&scenario.final_eval_logits);
     check_logits::<B::InnerBackend, _, _>(case, &student, &adaptor, &expected, tolerance);
 }
@@ -453,18 +453,22 @@ fn check_logits<B: Backend, M, A: Adaptor<B, M, Batch<B>>>(
     }
 }
 
-fn check_losses(case: &Case, losses: &[HashMap<String, f64>], tolerance: Tolerance) {
+/// The largest relative difference of a loss.
+fn check_losses(case: &Case, losses: &[HashMap<String, f64>], tolerance: Tolerance) -> f64 {
     let folder = case.folder.display();
     let expected = &case.scenario.losses_per_batch;
     assert_eq!(losses.len(), expected.len(), "{folder}: number of batches");
+    let mut worst: f64 = 0.0;
     for (index, (got, want)) in losses.iter().zip(expected).enumerate() {
         for (name, want) in want {
             let got =
                 got.get(name).unwrap_or_else(|| panic!("{folder}: batch {index} lacks {name}: {got:?}"));
             let difference = (got - want).abs() / want.abs().max(1e-6);
             assert!(difference <= tolerance.loss, "{folder}: batch {index}, {name}: {got}, expected {want}");
+            worst = worst.max(difference);
         }
     }
+    worst
 }
 
 /// A nested list of numbers, flattened.
