@@ -2,6 +2,7 @@
 
 mod files;
 mod spans;
+mod train;
 
 use std::path::{Path, PathBuf};
 
