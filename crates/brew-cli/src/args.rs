@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Params(ParamsArgs),
     /// Write a run's model as a Hugging Face folder that transformers loads
     Export(ExportArgs),
+    /// Learn a vocabulary of word pieces from texts and write it as a tokenizer folder
+    Vocabulary(VocabularyArgs),
     /// See a student learn from a teacher: a small task made on the spot, about two minutes
     Quickstart(QuickstartArgs),
 }
@@ -143,6 +145,33 @@ pub(crate) struct ExportArgs {
     /// Take the run's `last` or `best` checkpoint instead of its final model
     #[arg(long, value_name = "WHICH", value_parser = ["last", "best"])]
     pub(crate) checkpoint: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VocabularyArgs {
+    /// Files of texts (TSV, CSV or JSON lines)
+    #[arg(required = true)]
+    pub(crate) data: Vec<PathBuf>,
+
+    /// Column of the text, by name or number from 0
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) text: Option<String>,
+
+    /// Column of the second text of a pair
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) text_pair: Option<String>,
+
+    /// Entries of the vocabulary at most, special tokens included
+    #[arg(long, value_name = "ENTRIES", default_value_t = 8000)]
+    pub(crate) size: usize,
+
+    /// Keep upper case and accents
+    #[arg(long)]
+    pub(crate) cased: bool,
+
+    /// Folder to write; it must not hold a tokenizer yet
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use brew::data::{Column, TextFileSpec};
+use brew::data::{Column, TextFileSpec, WordPieceOptions};
 use brew::{BackendKind, OutputPolicy, RunError, RunKind};
 
 use crate::args::{
     BackendArgs, Cli, Command, DataArgs, EvaluateArgs, ExportArgs, ParamsArgs, PredictArgs, QuickstartArgs,
-    RunArgs,
+    RunArgs, VocabularyArgs,
 };
 use crate::progress::Progress;
 
@@ -29,6 +29,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Predict(args) => predict(&args),
         Command::Params(args) => params(&args),
         Command::Export(args) => export(&args),
+        Command::Vocabulary(args) => vocabulary(&args),
         Command::Quickstart(args) => quickstart(&args),
     }
 }
@@ -118,6 +119,15 @@ fn export(args: &ExportArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn vocabulary(args: &VocabularyArgs) -> Result<ExitCode> {
+    let columns = columns(args.text.as_deref(), args.text_pair.as_deref(), None);
+    let options = WordPieceOptions { do_lower_case: !args.cased, ..WordPieceOptions::default() };
+    let tokenizer = brew::train_vocabulary(&args.data, &columns, args.size, options, &args.output)?;
+    let (output, entries) = (args.output.display(), tokenizer.vocab_size());
+    print(&format!("{output} is a tokenizer of {entries} entries (a folder that transformers loads)\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn quickstart(args: &QuickstartArgs) -> Result<ExitCode> {
     let outcome = brew::quickstart(backend(&args.backend)?, &args.seeds, &mut Progress::default())?;
     if args.json {
@@ -131,18 +141,23 @@ fn quickstart(args: &QuickstartArgs) -> Result<ExitCode> {
 impl DataArgs {
     /// The library's description of the same file.
     fn source(&self) -> brew::TextSource<'_> {
-        let column = |name: &String| match name.parse() {
-            Ok(index) => Column::Index(index),
-            Err(_) => Column::Name(name.clone()),
-        };
-        let mut columns = TextFileSpec::default();
-        if let Some(text) = &self.text {
-            columns.text = column(text);
-        }
-        columns.text_pair = self.text_pair.as_ref().map(column);
-        columns.label = self.label.as_ref().map(column);
+        let columns = columns(self.text.as_deref(), self.text_pair.as_deref(), self.label.as_deref());
         let path: &Path = &self.data;
         brew::TextSource { path, columns, max_length: self.max_length, batch_size: self.batch_size }
+    }
+}
+
+/// Columns by name, or by number from 0; the text is in the first where nothing is said.
+fn columns(text: Option<&str>, text_pair: Option<&str>, label: Option<&str>) -> TextFileSpec {
+    let column = |name: &str| match name.parse() {
+        Ok(index) => Column::Index(index),
+        Err(_) => Column::from(name),
+    };
+    TextFileSpec {
+        text: text.map(column).unwrap_or_default(),
+        text_pair: text_pair.map(column),
+        label: label.map(column),
+        ..TextFileSpec::default()
     }
 }
 

@@ -172,6 +172,24 @@ fn an_unknown_backend_lists_those_of_the_build() {
 }
 
 #[test]
+fn a_vocabulary_that_cannot_be_learned_or_written_leaves_nothing() {
+    let shop = Workshop::new();
+    let learn = |data, output, more: &[&'static str], code, named: &[&str]| {
+        shop.refuse(&[&["vocabulary", data, "--output", output][..], more].concat(), code, named);
+    };
+    learn("train.tsv", "vocab", &[], 2, &["vocab holds a tokenizer already", "vocab.txt"]);
+    learn("nowhere.tsv", "words", &[], 2, &["nowhere.tsv", "no such file"]);
+    learn("train.tsv", "words", &["--size", "3"], 2, &["3", "at least 7"]);
+    learn("train.tsv", "words", &["--size", "many"], 2, &["--size", "many"]);
+    learn("train.tsv", "words", &["--text", "sentence"], 2, &["train.tsv", "`sentence`"]);
+    shop.write("blank.jsonl", "{\"text\": \" \"}\n");
+    learn("blank.jsonl", "words", &[], 2, &["no word"]);
+    // Below a file: not even root may write there.
+    learn("train.tsv", "run.toml/words", &[], 1, &["run.toml/words"]);
+    shop.refuse(&["vocabulary", "--output", "words"], 2, &["DATA"]);
+}
+
+#[test]
 fn a_model_that_is_none_says_what_it_should_be() {
     let shop = Workshop::new();
     shop.refuse(&["predict", "vocab", "--data", "dev.tsv"], 2, &["vocab", "config.json"]);

@@ -140,9 +140,40 @@ fn ctrl_c_stops_after_the_step_and_leaves_a_checkpoint_to_go_on_from() {
 }
 
 #[test]
+fn a_vocabulary_is_learned_and_a_run_reads_it() {
+    let shop = Workshop::new();
+    let learn = |output: &'static str| {
+        let said = shop.succeed(&["vocabulary", "train.tsv", "dev.tsv", "--size", "60", "--output", output]);
+        assert!(said.stdout.contains(output) && said.stdout.contains("entries"), "{}", said.stdout);
+        ["tokenizer.json", "vocab.txt", "tokenizer_config.json"]
+            .map(|file| fs::read_to_string(shop.path(output).join(file)).unwrap())
+    };
+    let [tokenizer, vocabulary, config] = learn("words");
+    assert_eq!(learn("again/words"), [tokenizer, vocabulary.clone(), config]);
+    let entries: Vec<&str> = vocabulary.lines().collect();
+    assert_eq!(entries[..5], ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]);
+    assert!(entries.len() <= 60 && entries.contains(&"film") && entries.contains(&"great"), "{vocabulary}");
+    assert!(!entries.contains(&"pos"), "labels are no text: {vocabulary}");
+
+    let config = fs::read_to_string(shop.path("config.json")).unwrap();
+    shop.write("config.json", config.replace("\"vocab_size\": 15", "\"vocab_size\": 60"));
+    shop.succeed(&["train", "run.toml", "--set", "model.tokenizer=words"]);
+
+    // The second text of a pair counts, and case where it is asked for.
+    shop.write("pairs.jsonl", "{\"a\": \"Ox ox ox\", \"b\": \"Ox yak yak\"}\n");
+    let columns = ["--text", "a", "--text-pair", "b", "--cased", "--output", "pairs"];
+    shop.succeed(&[&["vocabulary", "pairs.jsonl"][..], &columns[..]].concat());
+    let vocabulary = fs::read_to_string(shop.path("pairs/vocab.txt")).unwrap();
+    for word in ["Ox", "ox", "yak"] {
+        assert!(vocabulary.lines().any(|entry| entry == word), "{word}: {vocabulary}");
+    }
+}
+
+#[test]
 fn every_command_explains_itself() {
     let shop = Workshop::new();
-    for command in ["train", "distill", "evaluate", "predict", "params", "export", "quickstart"] {
+    for command in ["train", "distill", "evaluate", "predict", "params", "export", "vocabulary", "quickstart"]
+    {
         let help = shop.succeed(&[command, "--help"]).stdout;
         assert!(help.contains("Usage: textbrew"), "{help}");
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");

@@ -213,7 +213,7 @@ pub struct Augmenter {
 }
 
 impl Augmenter {
-    /// Applies `steps` one after the other, drawn from `key.purpose("augment")`.
+    /// Applies `steps` one after the other, drawn from `key.purpose("augmentation")`.
     ///
     /// # Errors
     /// A step with a field out of range; `masking` with a vocabulary that has no mask.
@@ -240,7 +240,7 @@ impl Augmenter {
             None => tokenizer.pad_id(),
         };
         let fixed = tokenizer.structural_ids().into_iter().collect();
-        Ok(Self { steps, fixed, mask, key: key.purpose("augment") })
+        Ok(Self { steps, fixed, mask, key: key.purpose("augmentation") })
     }
 
     /// The feature as it is seen in one epoch.

@@ -205,6 +205,25 @@ pub enum DataError {
         /// What the tokenizer said.
         message: String,
     },
+    /// A vocabulary too small to learn.
+    #[error(
+        "a vocabulary of {vocab_size} leaves no room beside the special tokens; give it at least {least}"
+    )]
+    VocabularyTooSmall {
+        /// The size given.
+        vocab_size: usize,
+        /// The smallest size that works.
+        least: usize,
+    },
+    /// Texts to learn a vocabulary from that hold none.
+    #[error("the texts hold no word to learn a vocabulary from")]
+    NoWords,
+    /// A vocabulary that could not be learned.
+    #[error("the vocabulary could not be learned: {message}")]
+    Train {
+        /// What the trainer said.
+        message: String,
+    },
     /// Augmentations with fields out of range.
     #[error("{}", problems.join("; "))]
     BadAugmentation {

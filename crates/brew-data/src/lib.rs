@@ -5,6 +5,9 @@
 //! [`Feature`], a [`BatchSampler`] decides which features meet in which step, and a [`Collator`] pads them
 //! into a [`Batch`] of tensors. [`ClassificationReport`] judges what a model made of them.
 //!
+//! Where student and teacher have tokenizers of their own, [`AlignedTokenizer`] encodes for both, and an
+//! [`AlignedBatch`] says which tokens are which.
+//!
 //! ```
 //! use brew_data::{
 //!     Batch, BatchSampler, Collator, LabelSet, TextFileSpec, TextTokenizer, WordPieceOptions, label_examples,
@@ -34,10 +37,13 @@
 //! # }
 //! ```
 
+mod aligned;
+mod alignment;
 pub mod augment;
 mod augmenter;
 pub mod bag_of_words;
 mod batch;
+mod cores;
 mod error;
 mod example;
 mod feature;
@@ -48,6 +54,8 @@ mod reader;
 mod sampler;
 mod tokenizer;
 
+pub use aligned::{AlignedBatch, AlignedCollator, AlignedFeature, AlignedTokenizer};
+pub use alignment::{Alignment, TokenSpan, TokenSpans};
 pub use augmenter::{Augmentation, AugmentationProblem, Augmenter};
 pub use batch::{Batch, Collator, IGNORED_LABEL};
 pub use error::DataError;

@@ -1,6 +1,8 @@
 //! Text to token ids.
 
 mod files;
+mod spans;
+mod train;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,7 @@ use tokenizers::processors::bert::BertProcessing;
 use tokenizers::utils::truncation::{TruncationParams, TruncationStrategy, truncate_encodings};
 use tokenizers::{AddedToken, Encoding, ModelWrapper, PostProcessor, Tokenizer};
 
+use crate::cores::on_every_core;
 use crate::{DataError, Example, Feature};
 
 /// How a vocabulary of word pieces is applied; the names are those of `tokenizer_config.json`.
@@ -35,6 +38,12 @@ pub struct WordPieceOptions {
 impl Default for WordPieceOptions {
     fn default() -> Self {
         Self { do_lower_case: true, tokenize_chinese_chars: true, strip_accents: None }
+    }
+}
+
+impl WordPieceOptions {
+    fn normalizer(self) -> BertNormalizer {
+        BertNormalizer::new(true, self.tokenize_chinese_chars, self.strip_accents, self.do_lower_case)
     }
 }
 
@@ -132,14 +141,7 @@ impl TextTokenizer {
             WordPiece::builder().vocab(entries).unk_token(special.unk.clone()).build().map_err(broken)?;
 
         let mut tokenizer = Tokenizer::new(model);
-        tokenizer
-            .with_normalizer(Some(BertNormalizer::new(
-                true,
-                options.tokenize_chinese_chars,
-                options.strip_accents,
-                options.do_lower_case,
-            )))
-            .map_err(broken)?;
+        tokenizer.with_normalizer(Some(options.normalizer())).map_err(broken)?;
         tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
         tokenizer.with_post_processor(Some(BertProcessing::new(
             (special.sep.clone(), sep),
@@ -226,6 +228,19 @@ impl TextTokenizer {
     /// # Errors
     /// A `max_length` that leaves less than one token for each text; a text that the tokenizer refuses.
     pub fn encode(&self, example: &Example, max_length: usize) -> Result<Feature, DataError> {
+        let (first, second) =
+            self.truncated(example, max_length, |text| self.tokenizer.encode_fast(text, false))?;
+        let encoding = self.tokenizer.post_process(first, second, true).map_err(failed(example))?;
+        Ok(feature(example, &encoding))
+    }
+
+    /// The one or two texts of an example without special tokens, cut so that these have room.
+    fn truncated(
+        &self,
+        example: &Example,
+        max_length: usize,
+        encode: impl Fn(&str) -> Result<Encoding, tokenizers::Error>,
+    ) -> Result<(Encoding, Option<Encoding>), DataError> {
         // As transformers: an empty second text is none.
         let text_pair = example.text_pair.as_deref().filter(|text| !text.is_empty());
         let is_pair = text_pair.is_some();
@@ -235,27 +250,14 @@ impl TextTokenizer {
         if max_length < least {
             return Err(DataError::MaxLengthTooSmall { max_length, special, least });
         }
-        let failed =
-            |error: tokenizers::Error| DataError::Tokenize { id: example.id, message: error.to_string() };
-
-        let first = self.tokenizer.encode_fast(example.text.as_str(), false).map_err(failed)?;
-        let second = match text_pair {
-            Some(text) => Some(self.tokenizer.encode_fast(text, false).map_err(failed)?),
-            None => None,
-        };
+        let first = encode(&example.text).map_err(failed(example))?;
+        let second = text_pair.map(encode).transpose().map_err(failed(example))?;
         let limit = TruncationParams {
             max_length: max_length - special,
             strategy: TruncationStrategy::LongestFirst,
             ..TruncationParams::default()
         };
-        let (first, second) = truncate_encodings(first, second, &limit).map_err(failed)?;
-        let encoding = self.tokenizer.post_process(first, second, true).map_err(failed)?;
-        Ok(Feature {
-            id: example.id,
-            input_ids: encoding.get_ids().to_vec(),
-            token_type_ids: encoding.get_type_ids().to_vec(),
-            label: example.label,
-        })
+        truncate_encodings(first, second, &limit).map_err(failed(example))
     }
 
     /// [`encode`](Self::encode) for each example, in order, on every core.
@@ -263,25 +265,7 @@ impl TextTokenizer {
     /// # Errors
     /// The first error in the order of the examples.
     pub fn encode_all(&self, examples: &[Example], max_length: usize) -> Result<Vec<Feature>, DataError> {
-        const WORTH_A_THREAD: usize = 256;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = examples.len().div_ceil(cores).max(WORTH_A_THREAD);
-        let encode_share = |share: &[Example]| -> Result<Vec<Feature>, DataError> {
-            share.iter().map(|example| self.encode(example, max_length)).collect()
-        };
-        let shares: Vec<_> = std::thread::scope(|scope| {
-            let workers: Vec<_> =
-                examples.chunks(share).map(|share| scope.spawn(move || encode_share(share))).collect();
-            workers
-                .into_iter()
-                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        });
-        let mut features = Vec::with_capacity(examples.len());
-        for share in shares {
-            features.extend(share?);
-        }
-        Ok(features)
+        on_every_core(examples, |example| self.encode(example, max_length))
     }
 
     /// Writes `tokenizer.json`, `tokenizer_config.json` and, for word pieces, `vocab.txt` into a folder, which
@@ -298,6 +282,21 @@ impl TextTokenizer {
         matches!(self.tokenizer.get_model(), ModelWrapper::WordPiece(_)).then(|| {
             (0..self.vocab_size as u32).map(|id| self.tokenizer.id_to_token(id).unwrap_or_default()).collect()
         })
+    }
+}
+
+/// What the tokenizer says of an example.
+fn failed(example: &Example) -> impl Fn(tokenizers::Error) -> DataError {
+    let id = example.id;
+    move |error| DataError::Tokenize { id, message: error.to_string() }
+}
+
+fn feature(example: &Example, encoding: &Encoding) -> Feature {
+    Feature {
+        id: example.id,
+        input_ids: encoding.get_ids().to_vec(),
+        token_type_ids: encoding.get_type_ids().to_vec(),
+        label: example.label,
     }
 }
 

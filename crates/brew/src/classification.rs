@@ -1,6 +1,8 @@
 //! Text classification: what joins the shipped classifier, batches and distillers.
 
-use brew_data::{Batch, BatchSampler, Collator, DataError, Feature};
+use std::borrow::Cow;
+
+use brew_data::{Augmenter, Batch, BatchSampler, Collator, DataError, Feature};
 use brew_distillers::{
     Adaptor, AdaptorOutput, BatchSource, Counted, DistillError, EpochBatches, ForwardContext,
 };
@@ -124,6 +126,7 @@ fn encoder_input<B: Backend>(batch: &Batch<B>) -> EncoderInput<B> {
 pub struct TextBatches<B: Backend> {
     features: Vec<Feature>,
     sampler: BatchSampler,
+    augmenter: Option<Augmenter>,
     collator: Collator,
     device: B::Device,
 }
@@ -131,7 +134,12 @@ pub struct TextBatches<B: Backend> {
 impl<B: Backend> TextBatches<B> {
     /// Batches of `features` in the order of `sampler`.
     pub fn new(features: Vec<Feature>, sampler: BatchSampler, collator: Collator, device: B::Device) -> Self {
-        Self { features, sampler, collator, device }
+        Self { features, sampler, augmenter: None, collator, device }
+    }
+
+    /// The same batches with their texts changed, each epoch in its own way.
+    pub fn with_augmenter(self, augmenter: Augmenter) -> Self {
+        Self { augmenter: Some(augmenter), ..self }
     }
 }
 
@@ -143,7 +151,14 @@ impl<B: Backend> BatchSource<Batch<B>> for TextBatches<B> {
     fn epoch(&self, epoch: usize, skip: usize) -> EpochBatches<'_, Batch<B>> {
         let order = self.sampler.epoch(epoch as u64);
         Box::new(order.into_iter().skip(skip).map(move |indices| {
-            let features: Vec<&Feature> = indices.iter().map(|&index| &self.features[index]).collect();
+            let mut features: Vec<Cow<'_, Feature>> =
+                indices.iter().map(|&index| Cow::Borrowed(&self.features[index])).collect();
+            if let Some(augmenter) = &self.augmenter {
+                for feature in &mut features {
+                    *feature = Cow::Owned(augmenter.augment(feature, epoch as u64));
+                }
+            }
+            let features: Vec<&Feature> = features.iter().map(Cow::as_ref).collect();
             let batch = self.collator.collate(&features, &self.device);
             Ok(Counted { batch, examples: indices.len() })
         }))

@@ -83,6 +83,14 @@ pub enum RunError {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder that a tokenizer is to be written to and that holds one.
+    #[error("{} holds a tokenizer already ({file}); choose another folder", path.display())]
+    TokenizerExists {
+        /// The folder.
+        path: PathBuf,
+        /// The file that is there.
+        file: &'static str,
+    },
     /// A build without any backend.
     #[error("this build has no backend; build with `--features flex`")]
     NoBackend,

@@ -16,6 +16,7 @@ mod run;
 mod run_config;
 mod settings;
 mod train;
+mod vocabulary;
 
 pub use backend::{BackendError, BackendJob, BackendKind, dispatch, names as backend_names};
 pub use error::RunError;
@@ -29,6 +30,7 @@ pub use run::{Run, RunKind};
 pub use run_config::{DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, RunConfig, TeacherConfig};
 pub use settings::load_run;
 pub use train::{Summary, train};
+pub use vocabulary::train_vocabulary;
 pub use {
     brew_config as config, brew_data as data, brew_distillers as distillers, brew_losses as losses,
     brew_models as models, brew_random as random,

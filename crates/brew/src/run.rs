@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use brew_config::{ConfigError, MatchFeature, Problem, compares_any_widths};
 use brew_data::{
-    BatchSampler, ClassificationReport, Collator, Feature, LabelSet, RawExample, TextTokenizer,
-    label_examples, read_examples,
+    Augmentation, Augmenter, BatchSampler, ClassificationReport, Collator, Feature, LabelSet, RawExample,
+    TextTokenizer, label_examples, read_examples,
 };
 use brew_losses::LossRegistry;
 use brew_models::BertConfig;
@@ -41,6 +41,7 @@ pub struct Run {
     pub(crate) config: RunConfig,
     pub(crate) labels: LabelSet,
     pub(crate) tokenizer_folder: PathBuf,
+    pub(crate) augmenter: Option<Augmenter>,
     pub(crate) collator: Collator,
     pub(crate) model: BertConfig,
     pub(crate) train: Split,
@@ -111,6 +112,7 @@ impl Run {
                 format!("the model has {} positions; lower it", model.max_position_embeddings),
             ));
         }
+        check_mask(&mut fit, &data.augmentation, &tokenizer);
         for (index, folder) in teacher_folders.iter().enumerate() {
             let teacher = BertConfig::from_file(&folder.join("config.json"))?;
             check_vocabulary(&mut fit, "teacher", &teacher, &tokenizer);
@@ -127,8 +129,24 @@ impl Run {
         let train = split(&raw_train)?;
         let dev = optional(data.dev.as_deref())?;
         let test = optional(data.test.as_deref())?;
+        let augmenter = match data.augmentation.as_slice() {
+            [] => None,
+            steps => Some(Augmenter::new(steps.to_vec(), &tokenizer, Key::new(config.training.seed))?),
+        };
         let collator = Collator::new(tokenizer.pad_id());
-        Ok(Self { kind, labels, tokenizer_folder, collator, model, train, dev, test, positive, config })
+        Ok(Self {
+            kind,
+            labels,
+            tokenizer_folder,
+            augmenter,
+            collator,
+            model,
+            train,
+            dev,
+            test,
+            positive,
+            config,
+        })
     }
 
     /// The folder the run writes to.
@@ -158,7 +176,11 @@ impl Run {
         if !self.config.data.length_buckets {
             sampler = sampler.with_bucket_batches(None);
         }
-        Ok(TextBatches::new(self.train.features.clone(), sampler, self.collator, device.clone()))
+        let batches = TextBatches::new(self.train.features.clone(), sampler, self.collator, device.clone());
+        Ok(match &self.augmenter {
+            Some(augmenter) => batches.with_augmenter(augmenter.clone()),
+            None => batches,
+        })
     }
 
     /// The score of a checkpoint.
@@ -225,6 +247,21 @@ fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
             "must be at least 3: a token between [CLS] and [SEP]",
         ));
     }
+    for (index, step) in config.data.augmentation.iter().enumerate() {
+        let problems = step.validate().into_iter();
+        found.extend(problems.map(|problem| {
+            let field = format!("data.augmentation[{index}].{}", problem.field);
+            Problem::new(field, problem.value, problem.message)
+        }));
+    }
+    if kind == RunKind::Distill
+        && config.distillation.is_caching_logits
+        && !config.data.augmentation.is_empty()
+    {
+        let remedy =
+            "the cached logits are of the unchanged text; set it to false, or leave out data.augmentation";
+        found.push(Problem::new("distillation.is_caching_logits", true, remedy));
+    }
     let nested = |prefix: &str, problems: Vec<Problem>| {
         problems.into_iter().map(|problem| problem.within(prefix)).collect::<Vec<_>>()
     };
@@ -265,6 +302,16 @@ fn check_vocabulary(found: &mut Vec<Problem>, field: &str, model: &BertConfig, t
                 model.vocab_size
             ),
         ));
+    }
+}
+
+/// Masking needs a mask.
+fn check_mask(found: &mut Vec<Problem>, steps: &[Augmentation], tokenizer: &TextTokenizer) {
+    for (index, step) in steps.iter().enumerate() {
+        if matches!(step, Augmentation::Masking { .. }) && tokenizer.mask_id().is_none() {
+            let remedy = "the tokenizer has no mask token; take another step, such as `deleting`";
+            found.push(Problem::new(format!("data.augmentation[{index}].name"), step.name(), remedy));
+        }
     }
 }
 

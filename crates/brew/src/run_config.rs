@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use brew_config::{DistillationConfig, TrainingConfig};
-use brew_data::TextFileSpec;
+use brew_data::{Augmentation, TextFileSpec};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// A run as its file describes it, nothing checked yet.
@@ -44,6 +44,12 @@ pub struct RunConfig {
 /// | `batch_size` | 32 | examples of a training batch |
 /// | `eval_batch_size` | 128 | examples of an evaluation batch |
 /// | `length_buckets` | true | texts of similar length share a batch; `nst`, which divides by the padded length, then weighs more |
+/// | `augmentation` | none | how training texts are changed, one step after the other: see [`Augmentation`] |
+///
+/// Augmentation is drawn anew in each epoch, from the run's seed, the epoch and the example. It changes what
+/// student and teacher read in training, the text between the special tokens, and leaves the labels, `dev` and
+/// `test` as they are. Logits that are cached (`distillation.is_caching_logits`) are of one text only, so it
+/// is refused together with them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
@@ -65,6 +71,8 @@ pub struct DataConfig {
     pub eval_batch_size: usize,
     /// Whether texts of similar length share a batch, which saves padding.
     pub length_buckets: bool,
+    /// How training texts are changed, anew in each epoch.
+    pub augmentation: Vec<Augmentation>,
 }
 
 impl Default for DataConfig {
@@ -79,6 +87,7 @@ impl Default for DataConfig {
             batch_size: 32,
             eval_batch_size: 128,
             length_buckets: true,
+            augmentation: Vec::new(),
         }
     }
 }
