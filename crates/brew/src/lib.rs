@@ -15,6 +15,7 @@ mod quickstart;
 mod run;
 mod run_config;
 mod settings;
+mod teaching;
 mod train;
 mod vocabulary;
 

@@ -2,17 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use brew_config::{ConfigError, MatchFeature, Problem, compares_any_widths};
+use brew_config::{ConfigError, Problem};
 use brew_data::{
-    Augmentation, Augmenter, BatchSampler, ClassificationReport, Collator, Feature, LabelSet, RawExample,
+    AlignedTokenizer, Augmenter, BatchSampler, ClassificationReport, Collator, Feature, LabelSet, RawExample,
     TextTokenizer, label_examples, read_examples,
 };
-use brew_losses::LossRegistry;
 use brew_models::BertConfig;
 use brew_random::Key;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
+mod checks;
+
+use checks::{
+    check_emd, check_labels, check_mask, check_matches, check_own_tokens, check_vocabulary, problems,
+};
+
 use crate::classification::TextBatches;
+use crate::teaching::OwnReading;
 use crate::{Metric, RunConfig, RunError, model_folder};
 
 /// Whether a run learns from labels or from a teacher.
@@ -43,6 +49,8 @@ pub struct Run {
     pub(crate) tokenizer_folder: PathBuf,
     pub(crate) augmenter: Option<Augmenter>,
     pub(crate) collator: Collator,
+    /// One entry a teacher: the training texts in its own tokens, where they are not the student's.
+    pub(crate) readings: Vec<Option<OwnReading>>,
     pub(crate) model: BertConfig,
     pub(crate) train: Split,
     pub(crate) dev: Option<Split>,
@@ -112,13 +120,26 @@ impl Run {
                 format!("the model has {} positions; lower it", model.max_position_embeddings),
             ));
         }
+        let mut teacher_tokenizers = Vec::new();
         check_mask(&mut fit, &data.augmentation, &tokenizer);
         for (index, folder) in teacher_folders.iter().enumerate() {
             let teacher = BertConfig::from_file(&folder.join("config.json"))?;
-            check_vocabulary(&mut fit, "teacher", &teacher, &tokenizer);
-            check_same_tokenizer(&mut fit, folder, &tokenizer_folder, &tokenizer)?;
+            let own = match folder == &tokenizer_folder {
+                true => None,
+                false => {
+                    Some(TextTokenizer::from_folder(folder)?).filter(|own| !own.same_vocabulary(&tokenizer))
+                }
+            };
+            check_vocabulary(&mut fit, "teacher", &teacher, own.as_ref().unwrap_or(&tokenizer));
+            if own.is_some() {
+                check_own_tokens(&mut fit, &config, index, folder);
+            }
             check_labels(&mut fit, folder, &teacher, &labels);
             check_matches(&mut fit, &config, &model, index, &teacher);
+            if let Some(emd) = &config.emd {
+                check_emd(&mut fit, emd, &model, &teacher);
+            }
+            teacher_tokenizers.push((own, teacher.max_position_embeddings));
         }
         let positive = positive_label(&mut fit, &config, &labels);
         RunError::check(fit)?;
@@ -134,12 +155,25 @@ impl Run {
             steps => Some(Augmenter::new(steps.to_vec(), &tokenizer, Key::new(config.training.seed))?),
         };
         let collator = Collator::new(tokenizer.pad_id());
+        let readings = teacher_tokenizers
+            .into_iter()
+            .map(|(own, positions)| {
+                let Some(own) = own else { return Ok(None) };
+                let both = AlignedTokenizer::new(tokenizer.clone(), own);
+                // Another vocabulary may need more tokens for the same text.
+                let teacher_length = (2 * data.max_length).min(positions);
+                let examples = label_examples(&raw_train, &labels)?;
+                let features = both.encode_all(&examples, data.max_length, teacher_length)?;
+                Ok(Some(OwnReading::new(features, both.collator())))
+            })
+            .collect::<Result<_, RunError>>()?;
         Ok(Self {
             kind,
             labels,
             tokenizer_folder,
             augmenter,
             collator,
+            readings,
             model,
             train,
             dev,
@@ -193,84 +227,6 @@ impl Run {
     }
 }
 
-/// The problems that show without reading any other file.
-fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
-    let mut found = Vec::new();
-    let mut missing = |field: &str, remedy: &str| found.push(Problem::new(field, "missing", remedy));
-    if config.data.train.is_none() {
-        missing("data.train", "name the training file, in the run file or as `--set data.train=FILE`");
-    }
-    match (&config.model.from, &config.model.config) {
-        (None, None) => missing(
-            "model.from",
-            "name a checkpoint folder to start from, or in `model.config` a config.json to initialise at random",
-        ),
-        (Some(_), Some(_)) => missing("model.config", "give either `model.from` or `model.config`, not both"),
-        _ => {}
-    }
-    let has_tokenizer = config.model.tokenizer.is_some()
-        || config.model.from.is_some()
-        || (kind == RunKind::Distill && config.teacher.as_ref().is_some_and(|one| !one.from.is_empty()));
-    if !has_tokenizer {
-        missing("model.tokenizer", "name the folder with tokenizer.json or vocab.txt");
-    }
-    let teachers = config.teacher.as_ref().map_or(0, |teacher| teacher.from.len());
-    if kind == RunKind::Distill && teachers == 0 {
-        missing("teacher.from", "name the teacher's checkpoint folder, or use `textbrew train`");
-    }
-    let weights = config.teacher.as_ref().and_then(|teacher| teacher.weights.as_ref());
-    if let Some(weights) = weights.filter(|weights| {
-        weights.len() != teachers
-            || weights.iter().any(|weight| !weight.is_finite() || *weight < 0.0)
-            || weights.iter().sum::<f64>() <= 0.0
-    }) {
-        let remedy = format!("give each of the {teachers} teachers one, 0 or more, not all 0");
-        found.push(Problem::new("teacher.weights", format!("{weights:?}"), remedy));
-    }
-    for (index, one) in config.distillation.intermediate_matches.iter().enumerate() {
-        if kind == RunKind::Distill && one.teacher >= teachers.max(1) {
-            let field = format!("distillation.intermediate_matches[{index}].teacher");
-            found.push(Problem::new(field, one.teacher, format!("there are {teachers}, counted from 0")));
-        }
-    }
-    for (field, value) in
-        [("data.batch_size", config.data.batch_size), ("data.eval_batch_size", config.data.eval_batch_size)]
-    {
-        if value == 0 {
-            found.push(Problem::new(field, value, "must be at least 1"));
-        }
-    }
-    if config.data.max_length < 3 {
-        found.push(Problem::new(
-            "data.max_length",
-            config.data.max_length,
-            "must be at least 3: a token between [CLS] and [SEP]",
-        ));
-    }
-    for (index, step) in config.data.augmentation.iter().enumerate() {
-        let problems = step.validate().into_iter();
-        found.extend(problems.map(|problem| {
-            let field = format!("data.augmentation[{index}].{}", problem.field);
-            Problem::new(field, problem.value, problem.message)
-        }));
-    }
-    if kind == RunKind::Distill
-        && config.distillation.is_caching_logits
-        && !config.data.augmentation.is_empty()
-    {
-        let remedy =
-            "the cached logits are of the unchanged text; set it to false, or leave out data.augmentation";
-        found.push(Problem::new("distillation.is_caching_logits", true, remedy));
-    }
-    let nested = |prefix: &str, problems: Vec<Problem>| {
-        problems.into_iter().map(|problem| problem.within(prefix)).collect::<Vec<_>>()
-    };
-    found.extend(nested("training", config.training.validate()));
-    let losses = LossRegistry::<B>::default().names();
-    found.extend(nested("distillation", config.distillation.validate(&losses)));
-    found
-}
-
 /// The configuration of the trained model, with the run's labels.
 fn model_config(config: &RunConfig, labels: &LabelSet) -> Result<BertConfig, RunError> {
     let file = match (&config.model.from, &config.model.config) {
@@ -292,149 +248,6 @@ fn model_config(config: &RunConfig, labels: &LabelSet) -> Result<BertConfig, Run
     Ok(model.with_labels(labels.names().to_vec()))
 }
 
-fn check_vocabulary(found: &mut Vec<Problem>, field: &str, model: &BertConfig, tokenizer: &TextTokenizer) {
-    if tokenizer.vocab_size() > model.vocab_size {
-        found.push(Problem::new(
-            format!("{field}.tokenizer"),
-            format!("{} tokens", tokenizer.vocab_size()),
-            format!(
-                "the {field} embeds only {}; use the tokenizer the checkpoint came with",
-                model.vocab_size
-            ),
-        ));
-    }
-}
-
-/// Masking needs a mask.
-fn check_mask(found: &mut Vec<Problem>, steps: &[Augmentation], tokenizer: &TextTokenizer) {
-    for (index, step) in steps.iter().enumerate() {
-        if matches!(step, Augmentation::Masking { .. }) && tokenizer.mask_id().is_none() {
-            let remedy = "the tokenizer has no mask token; take another step, such as `deleting`";
-            found.push(Problem::new(format!("data.augmentation[{index}].name"), step.name(), remedy));
-        }
-    }
-}
-
-/// Teacher and student read the same batch, so one vocabulary must serve both.
-fn check_same_tokenizer(
-    found: &mut Vec<Problem>,
-    teacher_folder: &Path,
-    tokenizer_folder: &Path,
-    tokenizer: &TextTokenizer,
-) -> Result<(), RunError> {
-    if teacher_folder == tokenizer_folder {
-        return Ok(());
-    }
-    let own = TextTokenizer::from_folder(teacher_folder)?;
-    if !own.same_vocabulary(tokenizer) {
-        found.push(Problem::new(
-            "teacher.from",
-            teacher_folder.display(),
-            format!(
-                "its vocabulary differs from that of {}, and both read the same batches; use a teacher of the \
-                 student's vocabulary",
-                tokenizer_folder.display()
-            ),
-        ));
-    }
-    Ok(())
-}
-
-fn check_labels(found: &mut Vec<Problem>, folder: &Path, teacher: &BertConfig, labels: &LabelSet) {
-    let unnamed = teacher.labels.iter().all(|name| name.starts_with("LABEL_"));
-    let same = if unnamed { teacher.num_labels() == labels.len() } else { teacher.labels == labels.names() };
-    if !same {
-        found.push(Problem::new(
-            "teacher.from",
-            format!("{} with labels {:?}", folder.display(), teacher.labels),
-            format!(
-                "the run's labels are {:?}; give data.labels in the teacher's order, or a teacher of these labels",
-                labels.names()
-            ),
-        ));
-    }
-}
-
-/// Layers that exist and widths that agree, for the matches with teacher `number`.
-fn check_matches(
-    found: &mut Vec<Problem>,
-    config: &RunConfig,
-    student: &BertConfig,
-    number: usize,
-    teacher: &BertConfig,
-) {
-    let matches = config.distillation.intermediate_matches.iter().enumerate();
-    for (index, one) in matches.filter(|(_, one)| one.teacher == number) {
-        let at = format!("distillation.intermediate_matches[{index}]");
-        for (field, layers, model) in [("layer_T", &one.layer_t, teacher), ("layer_S", &one.layer_s, student)]
-        {
-            // Hidden state 0 is the embeddings, so there is one more of them than layers.
-            let last = match one.feature {
-                MatchFeature::Hidden => model.num_hidden_layers,
-                _ => model.num_hidden_layers - 1,
-            };
-            for &layer in layers.as_slice().iter().filter(|&&layer| layer > last) {
-                let whose = if field == "layer_T" { "teacher" } else { "student" };
-                found.push(Problem::new(
-                    format!("{at}.{field}"),
-                    layer,
-                    format!("the {whose} has {} from 0 to {last}", one.feature),
-                ));
-            }
-        }
-        match one.feature {
-            MatchFeature::Attention | MatchFeature::AttentionScores => {
-                let by_head = ["attention_mse", "attention_ce"].contains(&one.loss.as_str());
-                if student.num_attention_heads != teacher.num_attention_heads && by_head {
-                    found.push(Problem::new(
-                        format!("{at}.loss"),
-                        &one.loss,
-                        format!(
-                            "the student has {} heads, the teacher {}; use a loss that sums or averages heads",
-                            student.num_attention_heads, teacher.num_attention_heads
-                        ),
-                    ));
-                }
-            }
-            MatchFeature::Hidden | MatchFeature::Queries | MatchFeature::Keys | MatchFeature::Values => {
-                let (from, to) = match &one.proj {
-                    Some(projection) => {
-                        if projection.in_features != student.hidden_size {
-                            found.push(Problem::new(
-                                format!("{at}.proj"),
-                                projection.in_features,
-                                format!("the student's width is {}", student.hidden_size),
-                            ));
-                        }
-                        (projection.out_features, "the projection's output width")
-                    }
-                    None => (student.hidden_size, "the student's width"),
-                };
-                if from != teacher.hidden_size && !compares_any_widths(&one.loss) {
-                    found.push(Problem::new(
-                        format!("{at}.proj"),
-                        if one.proj.is_some() { from.to_string() } else { "missing".into() },
-                        format!(
-                            "{to} is {from}, the teacher's {}; add proj = [\"linear\", {}, {}]",
-                            teacher.hidden_size, student.hidden_size, teacher.hidden_size
-                        ),
-                    ));
-                }
-                let heads = config.distillation.relation_heads;
-                if one.loss == "minilm_relation"
-                    && !(from.is_multiple_of(heads) && teacher.hidden_size.is_multiple_of(heads))
-                {
-                    found.push(Problem::new(
-                        "distillation.relation_heads",
-                        heads,
-                        format!("must divide {to}, {from}, and the teacher's, {}", teacher.hidden_size),
-                    ));
-                }
-            }
-        }
-    }
-}
-
 fn positive_label(found: &mut Vec<Problem>, config: &RunConfig, labels: &LabelSet) -> usize {
     let Some(name) = &config.evaluation.positive else { return labels.len() - 1 };
     labels.index(name).unwrap_or_else(|| {
@@ -452,61 +265,4 @@ fn encode(
 ) -> Result<Split, RunError> {
     let examples = label_examples(raw, labels)?;
     Ok(Split { features: tokenizer.encode_all(&examples, max_length)? })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What is wrong with one match of a student of 3 layers, width 24 and 6 heads and a teacher of 6
-    /// layers, width 36 and 12 heads.
-    fn problems(one: &str) -> Vec<String> {
-        let text = format!("[[distillation.intermediate_matches]]\n{one}");
-        let config: RunConfig = toml::from_str(&text).unwrap();
-        let model = |layers, width, heads| BertConfig {
-            num_hidden_layers: layers,
-            hidden_size: width,
-            num_attention_heads: heads,
-            ..BertConfig::default()
-        };
-        let mut found = Vec::new();
-        check_matches(&mut found, &config, &model(3, 24, 6), 0, &model(6, 36, 12));
-        found.iter().map(ToString::to_string).collect()
-    }
-
-    fn one(feature: &str, loss: &str, rest: &str) -> String {
-        format!("layer_T = 5\nlayer_S = 2\nfeature = \"{feature}\"\nloss = \"{loss}\"\nweight = 1\n{rest}")
-    }
-
-    #[test]
-    fn attention_scores_are_matched_as_attention_is() {
-        for feature in ["attention", "attention_scores"] {
-            assert_eq!(problems(&one(feature, "attention_mse_sum", "")), [""; 0]);
-            for loss in ["attention_mse", "attention_ce"] {
-                let found = problems(&one(feature, loss, ""));
-                assert!(found.len() == 1 && found[0].contains("6 heads, the teacher 12"), "{found:?}");
-            }
-            let beyond = one(feature, "attention_mse_sum", "").replace("layer_T = 5", "layer_T = 6");
-            let found = problems(&beyond);
-            assert!(found.len() == 1, "{found:?}");
-            assert!(found[0].contains(&format!("the teacher has {feature} from 0 to 5")), "{found:?}");
-        }
-    }
-
-    #[test]
-    fn queries_keys_and_values_are_matched_as_hidden_states_are_by_layer_of_attention() {
-        for feature in ["queries", "keys", "values"] {
-            assert_eq!(problems(&one(feature, "minilm_relation", "")), [""; 0]);
-            assert_eq!(problems(&one(feature, "hidden_mse", "proj = [\"linear\", 24, 36]")), [""; 0]);
-            let found = problems(&one(feature, "hidden_mse", ""));
-            assert!(found.len() == 1 && found[0].contains("add proj = [\"linear\", 24, 36]"), "{found:?}");
-            let beyond = one(feature, "minilm_relation", "").replace("layer_S = 2", "layer_S = 3");
-            let found = problems(&beyond);
-            assert!(found.len() == 1, "{found:?}");
-            assert!(found[0].contains(&format!("the student has {feature} from 0 to 2")), "{found:?}");
-        }
-        // Hidden states have one more, the embeddings.
-        let last = one("hidden", "minilm_relation", "").replace('5', "6").replace('2', "3");
-        assert_eq!(problems(&last), [""; 0]);
-    }
 }

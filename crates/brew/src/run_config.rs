@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use brew_config::{DistillationConfig, TrainingConfig};
+use brew_config::{DistillationConfig, EmdConfig, TrainingConfig};
 use brew_data::{Augmentation, TextFileSpec};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// | `[teacher]` | the teacher or teachers of a distillation: [`TeacherConfig`] |
 /// | `[training]` | [`TrainingConfig`]; its `output_dir` is the run's folder |
 /// | `[distillation]` | [`DistillationConfig`] |
+/// | `[emd]` | layers matched many to many, where the table is there: [`EmdConfig`] |
 /// | `[evaluation]` | [`EvaluationConfig`] |
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -27,6 +28,9 @@ pub struct RunConfig {
     pub training: TrainingConfig,
     /// Temperature, weights and matches; TextBrewer's defaults where left out.
     pub distillation: DistillationConfig,
+    /// Layers of one teacher matched many to many, beside what `distillation` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emd: Option<EmdConfig>,
     /// What is measured, and which checkpoint counts.
     pub evaluation: EvaluationConfig,
 }

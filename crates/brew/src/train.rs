@@ -6,11 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use brew_data::{Batch, ClassificationReport};
-use brew_distillers::{
-    BasicTrainer, BatchRows, BatchSource, CachedTeacher, Callback, CallbackError, CheckpointEvent, Ensemble,
-    Hooks, ModelTeacher, MultiTeacherDistiller, StepReport, Teacher, Trained,
-};
+use brew_data::ClassificationReport;
+use brew_distillers::{BasicTrainer, Callback, CallbackError, CheckpointEvent, Hooks, StepReport, Trained};
 use brew_models::{
     BertForSequenceClassification, LoadOptions, StudentHead, load_pretrained, save_pretrained,
 };
@@ -19,9 +16,10 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::classification::{ClassifierAdaptor, InnerAdaptor, argmax, classify};
+use crate::classification::{ClassifierAdaptor, argmax, classify};
 use crate::output::{EventLog, RunFolder, model_in};
 use crate::run::Split;
+use crate::teaching::distil;
 use crate::{
     BackendJob, BackendKind, Keep, Observer, OutputPolicy, Run, RunConfig, RunError, RunKind, dispatch,
 };
@@ -105,7 +103,13 @@ impl BackendJob for TrainJob<'_> {
             .with_checkpoints(folder.checkpoints())
             .resuming(self.policy == OutputPolicy::Resume)
             .with_stop(self.stop);
-        let trained = fit_model(&run, student, teachers, &batches, hooks)?;
+        let trained = match run.kind() {
+            RunKind::Train => {
+                let trainer = BasicTrainer::new(run.config.training.clone(), ClassifierAdaptor);
+                trainer.train(student, &batches, hooks)?
+            }
+            RunKind::Distill => distil(&run, student, teachers, batches, hooks)?,
+        };
 
         let mut summary = Summary {
             command: run.kind().name(),
@@ -182,45 +186,6 @@ fn teachers<B: AutodiffBackend>(
                 .model)
         })
         .collect()
-}
-
-/// Runs the distiller that the run asks for.
-fn fit_model<B: AutodiffBackend>(
-    run: &Run,
-    student: Student<B>,
-    teachers: Vec<Student<B::InnerBackend>>,
-    batches: &dyn BatchSource<Batch<B>>,
-    hooks: Hooks<'_, Student<B>>,
-) -> Result<Trained<B, Student<B>>, RunError> {
-    let training = run.config.training.clone();
-    if teachers.is_empty() {
-        return Ok(BasicTrainer::new(training, ClassifierAdaptor).train(student, batches, hooks)?);
-    }
-    let distillation = run.config.distillation.clone();
-    let cached = distillation.is_caching_logits;
-    let matches = &distillation.intermediate_matches;
-    let members = teachers.into_iter().enumerate().map(|(index, model)| -> Box<dyn Teacher<_, Batch<B>>> {
-        let teacher = ModelTeacher::new(model, InnerAdaptor(ClassifierAdaptor));
-        if !cached {
-            return Box::new(teacher);
-        }
-        Box::new(CachedTeacher::new(teacher, batch_rows::<B>).with_matches(matches, index))
-    });
-    let members: Vec<_> = members.collect();
-    let weights = run.config.teacher.as_ref().and_then(|teacher| teacher.weights.clone());
-    let ensemble = match weights {
-        Some(weights) => Ensemble::weighted(members, weights)?,
-        None => Ensemble::new(members)?,
-    };
-    // With one teacher it is the GeneralDistiller.
-    let distiller = MultiTeacherDistiller::new(training, distillation, ensemble, ClassifierAdaptor)?;
-    Ok(distiller.train(student, batches, hooks)?)
-}
-
-/// The rows of a batch, for a cache on the teacher's backend.
-fn batch_rows<B: AutodiffBackend>(batch: &Batch<B>) -> BatchRows<B::InnerBackend> {
-    let [_, length] = batch.input_ids.dims();
-    BatchRows { ids: batch.ids.clone(), length, device: batch.input_ids.device() }
 }
 
 /// The model of the last or the best checkpoint, without autodiff.

@@ -1,0 +1,343 @@
+//! What has to hold before a run can start.
+
+use std::path::Path;
+
+use brew_config::{EmdConfig, MatchFeature, Problem, compares_any_widths};
+use brew_data::{Augmentation, LabelSet, TextTokenizer};
+use brew_losses::LossRegistry;
+use brew_models::BertConfig;
+use burn::tensor::backend::Backend;
+
+use crate::{RunConfig, RunKind};
+
+/// The problems that show without reading any other file.
+pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut missing = |field: &str, remedy: &str| found.push(Problem::new(field, "missing", remedy));
+    if config.data.train.is_none() {
+        missing("data.train", "name the training file, in the run file or as `--set data.train=FILE`");
+    }
+    match (&config.model.from, &config.model.config) {
+        (None, None) => missing(
+            "model.from",
+            "name a checkpoint folder to start from, or in `model.config` a config.json to initialise at random",
+        ),
+        (Some(_), Some(_)) => missing("model.config", "give either `model.from` or `model.config`, not both"),
+        _ => {}
+    }
+    let has_tokenizer = config.model.tokenizer.is_some()
+        || config.model.from.is_some()
+        || (kind == RunKind::Distill && config.teacher.as_ref().is_some_and(|one| !one.from.is_empty()));
+    if !has_tokenizer {
+        missing("model.tokenizer", "name the folder with tokenizer.json or vocab.txt");
+    }
+    let teachers = config.teacher.as_ref().map_or(0, |teacher| teacher.from.len());
+    if kind == RunKind::Distill && teachers == 0 {
+        missing("teacher.from", "name the teacher's checkpoint folder, or use `textbrew train`");
+    }
+    let weights = config.teacher.as_ref().and_then(|teacher| teacher.weights.as_ref());
+    if let Some(weights) = weights.filter(|weights| {
+        weights.len() != teachers
+            || weights.iter().any(|weight| !weight.is_finite() || *weight < 0.0)
+            || weights.iter().sum::<f64>() <= 0.0
+    }) {
+        let remedy = format!("give each of the {teachers} teachers one, 0 or more, not all 0");
+        found.push(Problem::new("teacher.weights", format!("{weights:?}"), remedy));
+    }
+    for (index, one) in config.distillation.intermediate_matches.iter().enumerate() {
+        if kind == RunKind::Distill && one.teacher >= teachers.max(1) {
+            let field = format!("distillation.intermediate_matches[{index}].teacher");
+            found.push(Problem::new(field, one.teacher, format!("there are {teachers}, counted from 0")));
+        }
+    }
+    for (field, value) in
+        [("data.batch_size", config.data.batch_size), ("data.eval_batch_size", config.data.eval_batch_size)]
+    {
+        if value == 0 {
+            found.push(Problem::new(field, value, "must be at least 1"));
+        }
+    }
+    if config.data.max_length < 3 {
+        found.push(Problem::new(
+            "data.max_length",
+            config.data.max_length,
+            "must be at least 3: a token between [CLS] and [SEP]",
+        ));
+    }
+    for (index, step) in config.data.augmentation.iter().enumerate() {
+        let problems = step.validate().into_iter();
+        found.extend(problems.map(|problem| {
+            let field = format!("data.augmentation[{index}].{}", problem.field);
+            Problem::new(field, problem.value, problem.message)
+        }));
+    }
+    if kind == RunKind::Distill
+        && config.distillation.is_caching_logits
+        && !config.data.augmentation.is_empty()
+    {
+        let remedy =
+            "the cached logits are of the unchanged text; set it to false, or leave out data.augmentation";
+        found.push(Problem::new("distillation.is_caching_logits", true, remedy));
+    }
+    let nested = |prefix: &str, problems: Vec<Problem>| {
+        problems.into_iter().map(|problem| problem.within(prefix)).collect::<Vec<_>>()
+    };
+    found.extend(nested("training", config.training.validate()));
+    let losses = LossRegistry::<B>::default().names();
+    found.extend(nested("distillation", config.distillation.validate(&losses)));
+    if let Some(emd) = &config.emd {
+        found.extend(nested("emd", emd.validate(&losses)));
+        if kind == RunKind::Distill && teachers > 1 {
+            let remedy = "layers are matched many to many with one teacher; name one, or leave out [emd]";
+            found.push(Problem::new("teacher.from", format!("{teachers} teachers"), remedy));
+        }
+    }
+    found
+}
+
+pub(super) fn check_vocabulary(
+    found: &mut Vec<Problem>,
+    field: &str,
+    model: &BertConfig,
+    tokenizer: &TextTokenizer,
+) {
+    if tokenizer.vocab_size() > model.vocab_size {
+        found.push(Problem::new(
+            format!("{field}.tokenizer"),
+            format!("{} tokens", tokenizer.vocab_size()),
+            format!(
+                "the {field} embeds only {}; use the tokenizer the checkpoint came with",
+                model.vocab_size
+            ),
+        ));
+    }
+}
+
+/// Masking needs a mask.
+pub(super) fn check_mask(found: &mut Vec<Problem>, steps: &[Augmentation], tokenizer: &TextTokenizer) {
+    for (index, step) in steps.iter().enumerate() {
+        if matches!(step, Augmentation::Masking { .. }) && tokenizer.mask_id().is_none() {
+            let remedy = "the tokenizer has no mask token; take another step, such as `deleting`";
+            found.push(Problem::new(format!("data.augmentation[{index}].name"), step.name(), remedy));
+        }
+    }
+}
+
+/// What a teacher cannot do whose tokens are not the student's.
+pub(super) fn check_own_tokens(found: &mut Vec<Problem>, config: &RunConfig, number: usize, folder: &Path) {
+    let other = format!("the tokenizer of {} is not the student's", folder.display());
+    let matches = config.distillation.intermediate_matches.iter().enumerate();
+    for (index, one) in matches.filter(|(_, one)| one.teacher == number && !one.feature.is_per_token()) {
+        found.push(Problem::new(
+            format!("distillation.intermediate_matches[{index}].feature"),
+            one.feature,
+            format!("{other}: attention between its tokens has no counterpart; match hidden, queries, keys or values"),
+        ));
+    }
+    if config.emd.as_ref().is_some_and(|emd| emd.attention_weight > 0.0) {
+        let remedy = format!("{other}: set it to 0, to move hidden states alone");
+        found.push(Problem::new("emd.attention_weight", "above 0", remedy));
+    }
+    if !config.data.augmentation.is_empty() {
+        let remedy = format!("{other}, and augmentation changes the student's tokens alone; leave it out");
+        found.push(Problem::new("data.augmentation", "given", remedy));
+    }
+}
+
+/// Layers that exist, and widths and heads that agree, for layers matched many to many.
+pub(super) fn check_emd(
+    found: &mut Vec<Problem>,
+    emd: &EmdConfig,
+    student: &BertConfig,
+    teacher: &BertConfig,
+) {
+    for (field, layers, model) in [("layers_T", &emd.layers_t, teacher), ("layers_S", &emd.layers_s, student)]
+    {
+        let last = model.num_hidden_layers;
+        for (index, &layer) in layers.iter().flatten().enumerate().filter(|&(_, &layer)| layer > last) {
+            let remedy = format!("the model has layers 1 to {last}");
+            found.push(Problem::new(format!("emd.{field}[{index}]"), layer, remedy));
+        }
+    }
+    if emd.hidden_weight > 0.0 {
+        let projected = emd.proj.as_ref().map_or(student.hidden_size, |projection| projection.out_features);
+        let fits = emd.proj.as_ref().is_none_or(|projection| projection.in_features == student.hidden_size);
+        if !fits || (projected != teacher.hidden_size && !compares_any_widths(&emd.hidden_loss)) {
+            let (from, to) = (student.hidden_size, teacher.hidden_size);
+            let remedy = format!(
+                "the student's width is {from}, the teacher's {to}; give proj = [\"linear\", {from}, {to}]"
+            );
+            let value = if emd.proj.is_some() { "given" } else { "missing" };
+            found.push(Problem::new("emd.proj", value, remedy));
+        }
+    }
+    if emd.attention_weight > 0.0
+        && student.num_attention_heads != teacher.num_attention_heads
+        && compares_heads(&emd.attention_loss)
+    {
+        found.push(Problem::new(
+            "emd.attention_loss",
+            &emd.attention_loss,
+            format!(
+                "the student has {} heads, the teacher {}; use attention_mse_sum, or set emd.attention_weight to 0",
+                student.num_attention_heads, teacher.num_attention_heads
+            ),
+        ));
+    }
+}
+
+/// Whether a loss compares head with head.
+fn compares_heads(loss: &str) -> bool {
+    ["attention_mse", "attention_ce"].contains(&loss)
+}
+
+pub(super) fn check_labels(found: &mut Vec<Problem>, folder: &Path, teacher: &BertConfig, labels: &LabelSet) {
+    let unnamed = teacher.labels.iter().all(|name| name.starts_with("LABEL_"));
+    let same = if unnamed { teacher.num_labels() == labels.len() } else { teacher.labels == labels.names() };
+    if !same {
+        found.push(Problem::new(
+            "teacher.from",
+            format!("{} with labels {:?}", folder.display(), teacher.labels),
+            format!(
+                "the run's labels are {:?}; give data.labels in the teacher's order, or a teacher of these labels",
+                labels.names()
+            ),
+        ));
+    }
+}
+
+/// Layers that exist and widths that agree, for the matches with teacher `number`.
+pub(super) fn check_matches(
+    found: &mut Vec<Problem>,
+    config: &RunConfig,
+    student: &BertConfig,
+    number: usize,
+    teacher: &BertConfig,
+) {
+    let matches = config.distillation.intermediate_matches.iter().enumerate();
+    for (index, one) in matches.filter(|(_, one)| one.teacher == number) {
+        let at = format!("distillation.intermediate_matches[{index}]");
+        for (field, layers, model) in [("layer_T", &one.layer_t, teacher), ("layer_S", &one.layer_s, student)]
+        {
+            // Hidden state 0 is the embeddings, so there is one more of them than layers.
+            let last = match one.feature {
+                MatchFeature::Hidden => model.num_hidden_layers,
+                _ => model.num_hidden_layers - 1,
+            };
+            for &layer in layers.as_slice().iter().filter(|&&layer| layer > last) {
+                let whose = if field == "layer_T" { "teacher" } else { "student" };
+                found.push(Problem::new(
+                    format!("{at}.{field}"),
+                    layer,
+                    format!("the {whose} has {} from 0 to {last}", one.feature),
+                ));
+            }
+        }
+        match one.feature {
+            MatchFeature::Attention | MatchFeature::AttentionScores => {
+                if student.num_attention_heads != teacher.num_attention_heads && compares_heads(&one.loss) {
+                    found.push(Problem::new(
+                        format!("{at}.loss"),
+                        &one.loss,
+                        format!(
+                            "the student has {} heads, the teacher {}; use a loss that sums or averages heads",
+                            student.num_attention_heads, teacher.num_attention_heads
+                        ),
+                    ));
+                }
+            }
+            MatchFeature::Hidden | MatchFeature::Queries | MatchFeature::Keys | MatchFeature::Values => {
+                let (from, to) = match &one.proj {
+                    Some(projection) => {
+                        if projection.in_features != student.hidden_size {
+                            found.push(Problem::new(
+                                format!("{at}.proj"),
+                                projection.in_features,
+                                format!("the student's width is {}", student.hidden_size),
+                            ));
+                        }
+                        (projection.out_features, "the projection's output width")
+                    }
+                    None => (student.hidden_size, "the student's width"),
+                };
+                if from != teacher.hidden_size && !compares_any_widths(&one.loss) {
+                    found.push(Problem::new(
+                        format!("{at}.proj"),
+                        if one.proj.is_some() { from.to_string() } else { "missing".into() },
+                        format!(
+                            "{to} is {from}, the teacher's {}; add proj = [\"linear\", {}, {}]",
+                            teacher.hidden_size, student.hidden_size, teacher.hidden_size
+                        ),
+                    ));
+                }
+                let heads = config.distillation.relation_heads;
+                if one.loss == "minilm_relation"
+                    && !(from.is_multiple_of(heads) && teacher.hidden_size.is_multiple_of(heads))
+                {
+                    found.push(Problem::new(
+                        "distillation.relation_heads",
+                        heads,
+                        format!("must divide {to}, {from}, and the teacher's, {}", teacher.hidden_size),
+                    ));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wrong with one match of a student of 3 layers, width 24 and 6 heads and a teacher of 6
+    /// layers, width 36 and 12 heads.
+    fn problems(one: &str) -> Vec<String> {
+        let text = format!("[[distillation.intermediate_matches]]\n{one}");
+        let config: RunConfig = toml::from_str(&text).unwrap();
+        let model = |layers, width, heads| BertConfig {
+            num_hidden_layers: layers,
+            hidden_size: width,
+            num_attention_heads: heads,
+            ..BertConfig::default()
+        };
+        let mut found = Vec::new();
+        check_matches(&mut found, &config, &model(3, 24, 6), 0, &model(6, 36, 12));
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    fn one(feature: &str, loss: &str, rest: &str) -> String {
+        format!("layer_T = 5\nlayer_S = 2\nfeature = \"{feature}\"\nloss = \"{loss}\"\nweight = 1\n{rest}")
+    }
+
+    #[test]
+    fn attention_scores_are_matched_as_attention_is() {
+        for feature in ["attention", "attention_scores"] {
+            assert_eq!(problems(&one(feature, "attention_mse_sum", "")), [""; 0]);
+            for loss in ["attention_mse", "attention_ce"] {
+                let found = problems(&one(feature, loss, ""));
+                assert!(found.len() == 1 && found[0].contains("6 heads, the teacher 12"), "{found:?}");
+            }
+            let beyond = one(feature, "attention_mse_sum", "").replace("layer_T = 5", "layer_T = 6");
+            let found = problems(&beyond);
+            assert!(found.len() == 1, "{found:?}");
+            assert!(found[0].contains(&format!("the teacher has {feature} from 0 to 5")), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn queries_keys_and_values_are_matched_as_hidden_states_are_by_layer_of_attention() {
+        for feature in ["queries", "keys", "values"] {
+            assert_eq!(problems(&one(feature, "minilm_relation", "")), [""; 0]);
+            assert_eq!(problems(&one(feature, "hidden_mse", "proj = [\"linear\", 24, 36]")), [""; 0]);
+            let found = problems(&one(feature, "hidden_mse", ""));
+            assert!(found.len() == 1 && found[0].contains("add proj = [\"linear\", 24, 36]"), "{found:?}");
+            let beyond = one(feature, "minilm_relation", "").replace("layer_S = 2", "layer_S = 3");
+            let found = problems(&beyond);
+            assert!(found.len() == 1, "{found:?}");
+            assert!(found[0].contains(&format!("the student has {feature} from 0 to 2")), "{found:?}");
+        }
+        // Hidden states have one more, the embeddings.
+        let last = one("hidden", "minilm_relation", "").replace('5', "6").replace('2', "3");
+        assert_eq!(problems(&last), [""; 0]);
+    }
+}

@@ -1,0 +1,124 @@
+//! Distillation of a run: what each teacher reads, and the distiller that the run asks for.
+
+use std::collections::HashMap;
+
+use brew_config::IntermediateMatch;
+use brew_data::{AlignedBatch, AlignedCollator, AlignedFeature, Batch};
+use brew_distillers::{
+    AlignedTeacher, BatchRows, CachedTeacher, EmdDistiller, Ensemble, Hooks, ModelTeacher,
+    MultiTeacherDistiller, ProcessedBatches, SplitBatch, StudentSide, Teacher, Trained, Wants,
+};
+use brew_models::BertForSequenceClassification;
+use burn::tensor::backend::AutodiffBackend;
+
+use crate::classification::{ClassifierAdaptor, TextBatches};
+use crate::{Run, RunError};
+
+type Classifier<B> = BertForSequenceClassification<B>;
+
+/// A batch as the student reads it, and for each teacher with tokens of its own as that one does.
+type RunBatch<B> = SplitBatch<Batch<B>, Vec<Option<AlignedBatch<B>>>>;
+
+/// The training texts in the tokens of a teacher whose tokenizer is not the student's.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnReading {
+    features: HashMap<u64, AlignedFeature>,
+    collator: AlignedCollator,
+}
+
+impl OwnReading {
+    pub(crate) fn new(features: Vec<AlignedFeature>, collator: AlignedCollator) -> Self {
+        Self { features: features.into_iter().map(|one| (one.student.id, one)).collect(), collator }
+    }
+
+    /// The texts of a batch, in its order.
+    fn read<B: AutodiffBackend>(&self, batch: &Batch<B>) -> AlignedBatch<B> {
+        let features: Vec<&AlignedFeature> = batch.ids.iter().map(|id| &self.features[id]).collect();
+        self.collator.collate(&features, &batch.input_ids.device())
+    }
+}
+
+/// Distils the teachers of a run into its student.
+pub(crate) fn distil<B: AutodiffBackend>(
+    run: &Run,
+    student: Classifier<B>,
+    teachers: Vec<Classifier<B::InnerBackend>>,
+    batches: TextBatches<B>,
+    hooks: Hooks<'_, Classifier<B>>,
+) -> Result<Trained<B, Classifier<B>>, RunError> {
+    let (training, distillation) = (run.config.training.clone(), run.config.distillation.clone());
+    let members = teachers.into_iter().enumerate().map(|(index, model)| {
+        // Layers matched many to many are not named one by one.
+        let matches = run.config.emd.is_none().then_some(distillation.intermediate_matches.as_slice());
+        let has_own = run.readings.get(index).is_some_and(Option::is_some);
+        member::<B>(model, index, has_own, distillation.is_caching_logits, matches)
+    });
+    let mut members: Vec<_> = members.collect();
+    let batches = ProcessedBatches::new(batches, |batch: Batch<B>| {
+        let readings = run.readings.iter().map(|one| one.as_ref().map(|own| own.read(&batch))).collect();
+        Ok(SplitBatch { student: batch, teacher: readings })
+    });
+    let adaptor = StudentSide::new(ClassifierAdaptor);
+    if let Some(emd) = &run.config.emd {
+        let only = members.swap_remove(0);
+        let only = move |batch: &RunBatch<B>, wants: Wants| only.outputs(batch, wants);
+        let distiller = EmdDistiller::new(training, distillation, emd.clone(), only, adaptor)?;
+        return Ok(distiller.train(student, &batches, hooks)?);
+    }
+    let weights = run.config.teacher.as_ref().and_then(|teacher| teacher.weights.clone());
+    let ensemble = match weights {
+        Some(weights) => Ensemble::weighted(members, weights)?,
+        None => Ensemble::new(members)?,
+    };
+    // With one teacher it is the GeneralDistiller.
+    let distiller = MultiTeacherDistiller::new(training, distillation, ensemble, adaptor)?;
+    Ok(distiller.train(student, &batches, hooks)?)
+}
+
+/// A teacher of the run's batches.
+fn member<B: AutodiffBackend>(
+    model: Classifier<B::InnerBackend>,
+    index: usize,
+    has_own: bool,
+    is_cached: bool,
+    matches: Option<&[IntermediateMatch]>,
+) -> Box<dyn Teacher<B::InnerBackend, RunBatch<B>>> {
+    let model = ModelTeacher::new(model, ClassifierAdaptor);
+    let reads = move |batch: &RunBatch<B>, wants: Wants| model.outputs(&read_by(batch, index).inner(), wants);
+    if !is_cached {
+        return aligned::<B>(reads, index, has_own);
+    }
+    // Outputs are kept for the teacher's own tokens, before they are carried over.
+    let cached = CachedTeacher::new(reads, move |batch: &RunBatch<B>| {
+        let own = read_by(batch, index);
+        BatchRows { ids: own.ids.clone(), length: own.length(), device: own.input_ids.device() }
+    });
+    match matches {
+        Some(matches) => aligned::<B>(cached.with_matches(matches, index), index, has_own),
+        None => aligned::<B>(cached, index, has_own),
+    }
+}
+
+/// What teacher `index` reads of a batch.
+fn read_by<B: AutodiffBackend>(batch: &RunBatch<B>, index: usize) -> &Batch<B> {
+    match batch.teacher.get(index) {
+        Some(Some(own)) => &own.teacher,
+        _ => &batch.student,
+    }
+}
+
+/// The teacher, its outputs carried over to the student's tokens where its own are others.
+fn aligned<B: AutodiffBackend>(
+    teacher: impl Teacher<B::InnerBackend, RunBatch<B>> + 'static,
+    index: usize,
+    has_own: bool,
+) -> Box<dyn Teacher<B::InnerBackend, RunBatch<B>>> {
+    if !has_own {
+        return Box::new(teacher);
+    }
+    Box::new(AlignedTeacher::new(teacher, move |batch: &RunBatch<B>| {
+        let own =
+            batch.teacher[index].as_ref().expect("a teacher with tokens of its own reads its own batch");
+        own.alignment.clone().inner()
+    }))
+}
