@@ -85,7 +85,7 @@ impl<Te, I> CachedTeacher<Te, I> {
     }
 
     /// Keeps only the layers that `matches` compare of teacher `teacher`; in what the cache gives, the other
-    /// layers are placeholders of shape `[1, 1, 1]`.
+    /// layers are placeholders of shape `[batch, length, 1]`.
     #[must_use]
     pub fn with_matches(mut self, matches: &[IntermediateMatch], teacher: usize) -> Self {
         let mut layers: HashMap<MatchFeature, BTreeSet<usize>> = HashMap::new();
@@ -154,7 +154,7 @@ impl<Te, I> CachedTeacher<Te, I> {
         for (index, (feature, layers)) in first.features.iter().enumerate() {
             for (layer, piece) in layers.iter().enumerate() {
                 let tensor = match piece {
-                    None => Tensor::<B, 3>::zeros([1, 1, 1], &rows.device).into(),
+                    None => Tensor::<B, 3>::zeros([found.len(), rows.length, 1], &rows.device).into(),
                     Some(_) => join(
                         found
                             .iter()
@@ -499,7 +499,7 @@ mod tests {
         cached.outputs(&batch, WANTS).unwrap();
         let found = cached.outputs(&batch, WANTS).unwrap();
         assert_eq!(calls.get(), 1);
-        assert_eq!(found.hidden[1].dims(), [1, 1, 1]);
+        assert_eq!(found.hidden[1].dims(), [2, 4, 1]);
         assert_eq!(real(found.hidden[2].clone()), real(outputs(&batch).hidden[2].clone()));
     }
 
