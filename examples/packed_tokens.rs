@@ -1,26 +1,28 @@
-//! Times a training step on a batch of texts of mixed lengths, with padding computed and without.
+//! Times a training step on batches of texts of mixed lengths, with padding computed and without.
 //!
 //!     cargo run --release --example packed_tokens
 //!
-//! The model has the shape of MiniLM-L6: 6 layers of width 384, 30522 words. Both kinds of step take
-//! turns on the same batches, so that whatever else the machine does meets both.
+//! The model has the shape of MiniLM-L6: 6 layers of width 384, 30522 words. Both kinds of batch take
+//! turns, so that whatever else the machine does meets both.
 #![allow(clippy::print_stdout, reason = "an example")]
 
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
+use brew::classification::ClassifierAdaptor;
+use brew::config::TrainingConfig;
 use brew::data::{Batch, Collator, Feature};
+use brew::distillers::{BasicTrainer, Callback, CallbackError, Counted, Hooks, StepReport};
 use brew::models::{BertConfig, BertForSequenceClassification, EncoderInput, Mode, OutputRequest};
 use brew::random::{Key, Stream};
 use burn::backend::Autodiff;
 use burn::module::AutodiffModule;
-use burn::optim::{AdamWConfig, GradientsParams, Optimizer};
 use burn::tensor::backend::Backend;
 use burn_flex::Flex;
 
 type B = Autodiff<Flex>;
 
-const PAIRS: u64 = 15;
+const PAIRS: u64 = 16;
 const BATCH: u64 = 32;
 
 fn main() -> Result<()> {
@@ -32,78 +34,74 @@ fn main() -> Result<()> {
         intermediate_size: 1536,
         ..BertConfig::default()
     };
-    let mut model = BertForSequenceClassification::<B>::try_new(&config, Key::new(1), &device)?;
-    let mut optimizer = AdamWConfig::new().init();
-    let mut step = |batch: &Batch<B>, lengths: Option<Vec<usize>>, dropout: Key| {
-        let start = Instant::now();
-        let output = model.forward(input(batch, lengths), OutputRequest::default(), Mode::Train { dropout });
-        let gradients = GradientsParams::from_grads(output.logits.powi_scalar(2).mean().backward(), &model);
-        model = optimizer.step(1e-5, model.clone(), gradients);
-        start.elapsed().as_secs_f64()
-    };
+    let model = BertForSequenceClassification::<B>::try_new(&config, Key::new(1), &device)?;
+
+    // The same texts twice, padded first; without their lengths, padding is computed.
+    let mut batches = Vec::new();
     let (mut tokens, mut positions) = (0, 0);
-    let (mut padded, mut packed) = (Vec::new(), Vec::new());
     for pair in 0..PAIRS {
-        let batch: Batch<B> = texts(Key::new(2).index(pair), &device);
-        tokens += batch.lengths.iter().flatten().sum::<usize>();
-        positions += batch.len() * batch.length();
-        let dropout = Key::new(3).index(pair);
-        // The first pair warms up; whichever goes second finds the caches warm, so they take turns.
-        let both = if pair % 2 == 0 {
-            let first = step(&batch, None, dropout);
-            (first, step(&batch, batch.lengths.clone(), dropout))
-        } else {
-            let first = step(&batch, batch.lengths.clone(), dropout);
-            (step(&batch, None, dropout), first)
-        };
-        if pair > 0 {
-            padded.push(both.0);
-            packed.push(both.1);
-        }
+        let packed: Batch<B> = texts(Key::new(2).index(pair), &device);
+        tokens += packed.lengths.iter().flatten().sum::<usize>();
+        positions += packed.len() * packed.length();
+        let padded = Batch { lengths: None, ..packed.clone() };
+        batches.extend([padded, packed].map(|batch| Counted { examples: batch.len(), batch }));
     }
     println!("{tokens} tokens in {positions} positions: {:.2}", tokens as f64 / positions as f64);
-    report("training step", &padded, &packed);
 
-    let model = model.valid();
-    let (mut padded, mut packed) = (Vec::new(), Vec::new());
+    let mut seconds = Vec::new();
+    let training = TrainingConfig { num_epochs: 1, log_every: 1, ..TrainingConfig::default() };
+    let hooks = Hooks::new().with_callback(Seconds(&mut seconds));
+    let trained = BasicTrainer::new(training, ClassifierAdaptor).train(model, &batches, hooks)?;
+    report("training step", &seconds);
+
+    let model = trained.trainable.student.valid();
+    let mut seconds = Vec::new();
     for pair in 0..PAIRS {
         let batch: Batch<Flex> = texts(Key::new(2).index(pair), &device);
-        let time = |lengths: Option<Vec<usize>>| {
+        let mut time = |lengths: Option<Vec<usize>>| {
+            let input = EncoderInput {
+                input_ids: batch.input_ids.clone(),
+                attention_mask: batch.attention_mask.clone(),
+                token_type_ids: batch.token_type_ids.clone(),
+                lengths,
+            };
             let start = Instant::now();
-            let output = model.forward(input(&batch, lengths), OutputRequest::default(), Mode::Eval);
-            (start.elapsed().as_secs_f64(), output.logits)
+            let output = model.forward(input, OutputRequest::default(), Mode::Eval);
+            seconds.push(start.elapsed().as_secs_f64());
+            output.logits
         };
-        let (one, other) = (time(None), time(batch.lengths.clone()));
-        let difference = (one.1 - other.1).abs().max().into_scalar();
+        let difference = time(None) - time(batch.lengths.clone());
+        let difference = difference.abs().max().into_scalar();
         ensure!(difference < 1e-4, "the logits differ by {difference}");
-        padded.push(one.0);
-        packed.push(other.0);
     }
-    report("forward pass", &padded, &packed);
+    report("forward pass", &seconds);
     Ok(())
 }
 
-fn input<B: Backend>(batch: &Batch<B>, lengths: Option<Vec<usize>>) -> EncoderInput<B> {
-    EncoderInput {
-        input_ids: batch.input_ids.clone(),
-        attention_mask: batch.attention_mask.clone(),
-        token_type_ids: batch.token_type_ids.clone(),
-        lengths,
+/// Keeps how long each step took.
+struct Seconds<'a>(&'a mut Vec<f64>);
+
+impl<M> Callback<M> for Seconds<'_> {
+    fn on_report(&mut self, report: &StepReport) -> Result<(), CallbackError> {
+        self.0.push(report.seconds);
+        Ok(())
     }
 }
 
-fn report(what: &str, padded: &[f64], packed: &[f64]) {
+/// `seconds` holds padded and packed in turn; the first pair warms up.
+fn report(what: &str, seconds: &[f64]) {
+    let pairs = || seconds.chunks_exact(2).skip(1);
     let median = |values: &mut dyn Iterator<Item = f64>| {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
     println!(
-        "{what}: padded {:.1} ms, packed {:.1} ms, packed/padded {:.3} (medians of {} pairs)",
-        1e3 * median(&mut padded.iter().copied()),
-        1e3 * median(&mut packed.iter().copied()),
-        median(&mut padded.iter().zip(packed).map(|(padded, packed)| packed / padded)),
-        padded.len()
+        "{what}: padded {:.0} ms, packed {:.0} ms, packed/padded {:.3} (medians of {} pairs)",
+        1e3 * median(&mut pairs().map(|pair| pair[0])),
+        1e3 * median(&mut pairs().map(|pair| pair[1])),
+        median(&mut pairs().map(|pair| pair[1] / pair[0])),
+        pairs().count()
     );
 }
 
@@ -114,7 +112,7 @@ fn texts<B: Backend>(key: Key, device: &B::Device) -> Batch<B> {
         .map(|id| {
             let length = length(&mut stream);
             let input_ids = (0..length).map(|_| 1 + stream.below(30_521) as u32).collect();
-            Feature { id, input_ids, token_type_ids: vec![0; length], label: None }
+            Feature { id, input_ids, token_type_ids: vec![0; length], label: Some(stream.below(2)) }
         })
         .collect();
     Collator::new(0).collate(&features.iter().collect::<Vec<_>>(), device)

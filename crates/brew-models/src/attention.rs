@@ -204,7 +204,7 @@ mod tests {
             let mut sum = (scores.slice([0..1, 0..2]) * weights).sum();
             for (name, feature) in ["queries", "keys", "values"].into_iter().zip(tokens) {
                 let weights = Tensor::from_data(weigh(name, number, vec![1, 5, 8]), &device);
-                sum = sum + (feature.slice([0..1]) * weights).sum();
+                sum = sum + (feature.narrow(0, 0, 1) * weights).sum();
             }
             sum
         };
