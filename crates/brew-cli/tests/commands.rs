@@ -84,6 +84,22 @@ fn a_student_learns_from_two_teachers() {
 }
 
 #[test]
+fn a_trial_takes_only_the_first_rows_of_the_training_file() {
+    let shop = Workshop::new();
+    shop.refuse(
+        &["train", "run.toml", "--set", "data.train_examples=0"],
+        2,
+        &["data.train_examples", "at least 1"],
+    );
+    shop.succeed(&["train", "run.toml", "--set", "data.train_examples=16"]);
+    let log = fs::read_to_string(shop.path("out/log.jsonl")).unwrap();
+    let begin = json(log.lines().next().unwrap());
+    assert_eq!(begin["examples"], 16);
+    // Two epochs of two batches.
+    assert_eq!(json(&fs::read_to_string(shop.path("out/result.json")).unwrap())["steps"], 4);
+}
+
+#[test]
 fn training_on_both_cpu_backends_ends_alike() {
     let shop = Workshop::new();
     let loss = |backend: &str| {

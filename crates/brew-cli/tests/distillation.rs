@@ -18,7 +18,10 @@ fn taught() -> Workshop {
     fs::create_dir(shop.path("small")).unwrap();
     shop.write("small/vocab.txt", vocabulary);
     let config = workshop::config(8, 2).replace("\"vocab_size\": 15", "\"vocab_size\": 57");
-    shop.write("small.json", config.replace("\"max_position_embeddings\": 16", "\"max_position_embeddings\": 40"));
+    shop.write(
+        "small.json",
+        config.replace("\"max_position_embeddings\": 16", "\"max_position_embeddings\": 40"),
+    );
     shop
 }
 
@@ -58,7 +61,10 @@ fn a_student_learns_from_a_teacher_of_another_tokenizer() {
     assert!(loss(last) < 0.8 * loss(first), "{first} → {last}");
     assert!(first["terms"].to_string().contains("hidden_hidden_mse_2_2"), "{first}");
     let tokenizer = shop.path("spelled/model/vocab.txt");
-    assert!(fs::read_to_string(tokenizer).unwrap().contains("##z"), "the student's own vocabulary is exported");
+    assert!(
+        fs::read_to_string(tokenizer).unwrap().contains("##z"),
+        "the student's own vocabulary is exported"
+    );
 
     // Kept outputs of the teacher's own tokens teach the same.
     let cached = [&settings[..], &["distillation.is_caching_logits=true"]].concat();

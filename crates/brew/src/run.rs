@@ -89,7 +89,8 @@ impl Run {
         }
         let data = &config.data;
         let train_path = data.train.as_deref().expect("checked above");
-        let raw_train = read_examples(train_path, &data.columns)?;
+        let mut raw_train = read_examples(train_path, &data.columns)?;
+        raw_train.truncate(data.train_examples.unwrap_or(usize::MAX));
         let labels = match &data.labels {
             Some(names) => LabelSet::new(names.clone())?,
             None => LabelSet::from_examples(&raw_train)?,

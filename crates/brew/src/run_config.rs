@@ -40,6 +40,7 @@ pub struct RunConfig {
 /// | field | default | meaning |
 /// |---|---|---|
 /// | `train` | none | training file (TSV, CSV or JSON lines) |
+/// | `train_examples` | all | only the first so many rows of `train`, for a trial or a comparison on little data |
 /// | `dev` | none | evaluated at each checkpoint and at the end |
 /// | `test` | none | evaluated at the end |
 /// | `columns` | first column text, last label | see [`TextFileSpec`] |
@@ -59,6 +60,9 @@ pub struct RunConfig {
 pub struct DataConfig {
     /// Training file.
     pub train: Option<PathBuf>,
+    /// Only the first so many rows of the training file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_examples: Option<usize>,
     /// Development file.
     pub dev: Option<PathBuf>,
     /// Test file.
@@ -83,6 +87,7 @@ impl Default for DataConfig {
     fn default() -> Self {
         Self {
             train: None,
+            train_examples: None,
             dev: None,
             test: None,
             columns: TextFileSpec::default(),

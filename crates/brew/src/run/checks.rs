@@ -57,6 +57,9 @@ pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
             found.push(Problem::new(field, value, "must be at least 1"));
         }
     }
+    if config.data.train_examples == Some(0) {
+        found.push(Problem::new("data.train_examples", 0, "must be at least 1; leave it out for all"));
+    }
     if config.data.max_length < 3 {
         found.push(Problem::new(
             "data.max_length",
