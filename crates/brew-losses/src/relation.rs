@@ -253,4 +253,30 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn fsp_reads_texts_of_different_lengths_each_through_its_own_mask() {
+        let device = Default::default();
+        let states = |salt: u32, length: usize| -> Tensor<TestBackend, 3> {
+            Tensor::from_data(numbers([1, length, 2], salt), &device)
+        };
+        let real = |states: Tensor<TestBackend, 3>, tokens: usize| states.narrow(1, 0, tokens).into();
+        let whole = LossInput {
+            student: vec![states(1, 3).into(), states(2, 3).into()],
+            teacher: vec![states(3, 5).into(), states(4, 5).into()],
+            mask: Some(Tensor::from_floats([[1.0, 1.0, 0.0]], &device)),
+            teacher_mask: Some(Tensor::from_floats([[1.0, 1.0, 1.0, 1.0, 0.0]], &device)),
+        };
+        let trimmed = LossInput {
+            student: vec![real(states(1, 3), 2), real(states(2, 3), 2)],
+            teacher: vec![real(states(3, 5), 4), real(states(4, 5), 4)],
+            mask: None,
+            teacher_mask: None,
+        };
+        let found = fsp_loss(&whole).unwrap().into_scalar();
+        assert!(found > 0.0);
+        assert_close(&[found], &[fsp_loss(&trimmed).unwrap().into_scalar()], 1e-5, 0.0, "fsp");
+        let error = fsp_loss(&LossInput { teacher_mask: None, ..whole }).unwrap_err().to_string();
+        assert!(error.contains("[1, 3, 2]") && error.contains("[1, 5, 2]"), "{error}");
+    }
 }
