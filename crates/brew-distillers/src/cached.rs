@@ -440,7 +440,7 @@ mod tests {
         }
     }
 
-    fn counted() -> (impl Fn(&Batch, Wants) -> Result<AdaptorOutput<B>, DistillError>, Rc<Cell<usize>>) {
+    fn counted() -> (impl Teacher<B, Batch>, Rc<Cell<usize>>) {
         let calls = Rc::new(Cell::new(0));
         let count = calls.clone();
         let teacher = move |batch: &Batch, _: Wants| {

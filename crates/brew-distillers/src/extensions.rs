@@ -7,6 +7,9 @@ use burn::tensor::backend::AutodiffBackend;
 use crate::comparison::{Comparison, WeightFn};
 use crate::{CustomMatch, DistillError, Projection, Recipe, Student, Trainable};
 
+/// What makes one value out of another.
+type Change<T> = Box<dyn FnOnce(T) -> T>;
+
 /// Code of the user's own that a distiller takes beside its configuration: losses, matches, schedules of
 /// weights, optimizer and learning rate.
 ///
@@ -28,11 +31,11 @@ use crate::{CustomMatch, DistillError, Projection, Recipe, Student, Trainable};
 ///     .with_optimizer(|_| SgdConfig::new().init());
 /// ```
 pub struct Extensions<B: AutodiffBackend, M: Student<B>> {
-    register: Vec<Box<dyn FnOnce(LossRegistry<B>) -> LossRegistry<B>>>,
+    register: Vec<Change<LossRegistry<B>>>,
     custom_matches: Vec<CustomMatch<B>>,
     kd_loss_weight: Option<WeightFn>,
     hard_label_weight: Option<WeightFn>,
-    prepare: Vec<Box<dyn FnOnce(Recipe<B, M>) -> Recipe<B, M>>>,
+    prepare: Vec<Change<Recipe<B, M>>>,
     projections: Option<Vec<Option<Projection<B>>>>,
 }
 
