@@ -56,15 +56,30 @@ struct Experiment {
     peer: Option<Peer>,
 }
 
-/// One run file: `<name>.toml` beside the experiment's.
+/// One run file with its settings.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Arm {
     name: String,
     /// `train` or `distill`.
     command: String,
-    /// The arm whose model teaches.
-    teacher: Option<String>,
+    /// The run file beside the experiment's, `<name>.toml` where it is left out.
+    file: Option<String>,
+    /// Settings of this arm, as `--set` takes them.
+    #[serde(default)]
+    set: Vec<String>,
+    /// Added to the seed, so that arms of the same file differ.
+    #[serde(default)]
+    seed_offset: u64,
+    /// The arms whose models teach.
+    #[serde(default)]
+    teachers: Vec<String>,
+}
+
+impl Arm {
+    fn file(&self) -> String {
+        self.file.clone().unwrap_or_else(|| format!("{}.toml", self.name))
+    }
 }
 
 /// Another program's figures for the same arms.
@@ -125,7 +140,7 @@ fn read(root: &Path, folder: &Path) -> anyhow::Result<Experiment> {
             arm.name,
             arm.command
         );
-        if let Some(teacher) = &arm.teacher {
+        for teacher in &arm.teachers {
             ensure!(
                 experiment.arms[..index].iter().any(|earlier| earlier.name == *teacher),
                 "{}: arm {}: its teacher {teacher} is no earlier arm",
@@ -201,9 +216,10 @@ impl Runs<'_> {
         } else {
             println!("{} {seed}: {}", arm.name, place.display());
             let mut command = Command::new(self.program);
-            command.arg(&arm.command).arg(self.folder.join(format!("{}.toml", arm.name)));
-            for (key, value) in self.settings(arm, seed) {
-                command.arg("--set").arg(format!("{key}={value}"));
+            command.arg(&arm.command).arg(self.folder.join(arm.file()));
+            let settings = self.settings(arm, seed).into_iter().map(|(key, value)| format!("{key}={value}"));
+            for setting in arm.set.iter().cloned().chain(settings) {
+                command.arg("--set").arg(setting);
             }
             if place.join("checkpoints/index.json").exists() {
                 command.arg("--resume");
@@ -221,15 +237,19 @@ impl Runs<'_> {
         let mut settings = vec![
             ("model.from".to_owned(), self.model.display().to_string()),
             ("training.output_dir".to_owned(), self.place(&arm.name, seed).display().to_string()),
-            ("training.seed".to_owned(), seed.to_string()),
+            ("training.seed".to_owned(), (seed + arm.seed_offset).to_string()),
         ];
         for split in ["train", "dev", "test"] {
             let file = self.data.join(format!("{split}.tsv"));
             settings.push((format!("data.{split}"), file.display().to_string()));
         }
-        if let Some(teacher) = &arm.teacher {
-            let model = self.place(teacher, seed).join("model");
-            settings.push(("teacher.from".to_owned(), model.display().to_string()));
+        if !arm.teachers.is_empty() {
+            let models = arm.teachers.iter().map(|teacher| {
+                // A TOML string: a path may hold what TOML takes for more.
+                toml::Value::from(self.place(teacher, seed).join("model").display().to_string()).to_string()
+            });
+            let models: Vec<String> = models.collect();
+            settings.push(("teacher.from".to_owned(), format!("[{}]", models.join(", "))));
         }
         settings
     }
@@ -248,7 +268,7 @@ mod tests {
             let folder = root.join("configs").join(name);
             let experiment = read(root, &folder).unwrap();
             for arm in &experiment.arms {
-                assert!(folder.join(format!("{}.toml", arm.name)).exists(), "{name}: {}", arm.name);
+                assert!(folder.join(arm.file()).exists(), "{name}: {}", arm.name);
             }
             let peer = experiment.peer.iter().flat_map(|peer| peer.arms.keys());
             for arm in peer {

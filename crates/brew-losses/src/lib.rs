@@ -19,7 +19,8 @@
 //!     student: vec![Tensor::<TestBackend, 3>::zeros([2, 5, 8], &device).into()],
 //!     teacher: vec![Tensor::<TestBackend, 3>::ones([2, 5, 8], &device).into()],
 //!     mask: Some(Tensor::ones([2, 5], &device)),
-//!, teacher_mask: None };
+//!     teacher_mask: None,
+//! };
 //! let loss = registry.get("hidden_mse")?(&input)?;
 //! assert_eq!(loss.into_scalar(), 1.0);
 //! # Ok::<(), brew_losses::LossError>(())

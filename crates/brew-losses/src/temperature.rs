@@ -26,9 +26,8 @@ impl<B: Backend> Temperature<B> {
             Self::Scalar(temperature) if *temperature == 1.0 => logits,
             Self::Scalar(temperature) => logits / *temperature,
             Self::PerPosition(temperature) => {
-                // Not `logits / temperature`, whose gradient is one of `recip`, an approximation on ndarray.
-                let inverse = temperature.ones_like() / temperature.clone();
-                logits * inverse.unsqueeze_dim(1)
+                // Not `logits / temperature`: the gradient of a division takes `recip`.
+                logits * inverse(temperature.clone()).unsqueeze_dim(1)
             }
         }
     }
@@ -101,8 +100,13 @@ pub fn cwsm_temperature<B: Backend>(
     beta: f64,
 ) -> Tensor<B, 1> {
     assert_eq!(student.dims(), teacher.dims(), "cwsm: student's and teacher's logits must have one shape");
-    let weight = softmax(student.detach(), 1).max_dim(1).add_scalar(CWSM_EPSILON).recip();
-    around(base, weight, beta)
+    let confidence = softmax(student.detach(), 1).max_dim(1).add_scalar(CWSM_EPSILON);
+    around(base, inverse(confidence), beta)
+}
+
+/// 1 / x of a constant. Burn's `recip` is an approximation on ndarray, to four or five digits.
+fn inverse<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+    x.ones_like() / x
 }
 
 /// `base + beta · (mean(weight) − weight)`, `[positions, 1]` → `[positions]`
