@@ -3,9 +3,10 @@
 //! Every loss takes `[batch, heads, length, length]`, or `[batch, length, length]` as one head.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::activation::softmax;
 use burn::tensor::backend::Backend;
 
+use crate::log_softmax::log_softmax;
 use crate::masking::{checked, drop_masked_scores, pair_mean, query_mean};
 use crate::{FeatureTensor, LossError, LossInput, Side};
 

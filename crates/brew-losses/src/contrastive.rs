@@ -1,10 +1,10 @@
 //! Contrastive representation distillation.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::log_softmax;
 use burn::tensor::backend::Backend;
 
 use crate::hidden::{PROJECT, normalise};
+use crate::log_softmax::log_softmax;
 use crate::masking::{counted_mean, drop_candidates};
 use crate::sequences::Sequences;
 use crate::{LossError, LossInput};

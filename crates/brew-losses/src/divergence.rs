@@ -4,10 +4,10 @@
 //! without the factor τ². Everything is computed from logarithms, so that no probability can underflow.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::log_softmax;
 use burn::tensor::backend::Backend;
 
 use crate::Temperature;
+use crate::log_softmax::log_softmax;
 
 /// Kullback-Leibler divergence of the student from the teacher: `KL(p‖q) = Σ p (log p − log q)` (Hinton et
 /// al., <https://arxiv.org/abs/1503.02531>).

@@ -3,11 +3,12 @@
 //! TextBrewer's two, the choice between all of them, and what prepares logits for them.
 
 use brew_config::KdLossType;
-use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::activation::softmax;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor};
 
 use crate::divergence::mean_over_positions;
+use crate::log_softmax::log_softmax;
 use crate::{
     LossError, Temperature, dkd_loss, js_loss, kd_bce_loss, kl_loss, reverse_kl_loss, skew_kl_loss,
     skew_reverse_kl_loss,

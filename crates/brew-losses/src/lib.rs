@@ -36,6 +36,7 @@ mod error;
 mod gradient_check;
 mod hidden;
 mod kd;
+mod log_softmax;
 mod masking;
 mod minilm;
 mod registry;

@@ -1,9 +1,9 @@
 //! Relations between the tokens of a sequence, head by head.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::log_softmax;
 use burn::tensor::backend::Backend;
 
+use crate::log_softmax::log_softmax;
 use crate::masking::{checked, drop_keys, drop_tokens, token_mean};
 use crate::{FeatureTensor, LossError, LossInput, Side};
 

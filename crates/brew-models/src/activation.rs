@@ -3,6 +3,8 @@
 use burn::tensor::{Tensor, activation, backend::Backend};
 use serde::{Deserialize, Serialize};
 
+use crate::exact::gelu;
+
 /// `hidden_act` of a Hugging Face `config.json`: what stands between the two layers of a feed-forward block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Activation {
@@ -37,12 +39,6 @@ impl Activation {
             Self::Silu => activation::silu(x),
         }
     }
-}
-
-/// Burn's own `gelu` has the derivative of the tanh approximation on most backends, off by up to 9e-4.
-fn gelu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
-    let gate = x.clone().mul_scalar(std::f64::consts::FRAC_1_SQRT_2).erf().add_scalar(1.0).mul_scalar(0.5);
-    x * gate
 }
 
 /// Burn's `gelu_approximate` cubes with `powf`, which some GPUs cannot do for negative numbers.

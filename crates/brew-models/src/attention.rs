@@ -1,10 +1,11 @@
 //! Multi-head self-attention.
 
 use burn::module::Module;
-use burn::nn::{LayerNorm, Linear};
-use burn::tensor::{Tensor, activation::softmax, backend::Backend};
+use burn::nn::Linear;
+use burn::tensor::{Tensor, backend::Backend};
 
 use crate::dropout::Dropout;
+use crate::exact::{LayerNorm, softmax};
 use crate::init::Builder;
 use crate::packing::Layout;
 use crate::{BertConfig, ModelError, OutputRequest};

@@ -1,10 +1,11 @@
 //! Word, position and segment embeddings.
 
 use burn::module::Module;
-use burn::nn::{Embedding, LayerNorm};
+use burn::nn::Embedding;
 use burn::tensor::{Int, Tensor, backend::Backend};
 
 use crate::dropout::Dropout;
+use crate::exact::LayerNorm;
 use crate::init::Builder;
 use crate::packing::Layout;
 use crate::{BertConfig, ModelError};
@@ -56,17 +57,17 @@ impl<B: Backend> BertEmbeddings<B> {
         let [longest, hidden] = table.dims();
         let length = layout.length;
         assert!(length <= longest, "a batch of {length} tokens, and the model has {longest} positions");
-        let words = self.words(layout.pack_ids(input_ids));
+        let words = self.words(layout.pack_ids(input_ids), layout);
         let segments = self.token_type_embeddings.forward(layout.pack_ids(token_type_ids));
-        let sum = (words + segments + layout.by_place(table)).reshape([-1, hidden as i32]);
+        let sum: Tensor<B, 2> = (words + segments + layout.by_place(table)).reshape([-1, hidden as i32]);
         dropout.apply(self.layer_norm.forward(sum), self.dropout)
     }
 
-    /// PyTorch's `padding_idx`: the word row of the padding token gets no gradient.
-    fn words(&self, input_ids: Tensor<B, 2, Int>) -> Tensor<B, 3> {
+    /// PyTorch's `padding_idx`: the word row of the padding token gets no gradient. Packed rows hold none of it.
+    fn words(&self, input_ids: Tensor<B, 2, Int>, layout: &Layout<B>) -> Tensor<B, 3> {
         let words = self.word_embeddings.forward(input_ids.clone());
         let Some(pad) = self.pad_token_id else { return words };
-        if !B::ad_enabled(&words.device()) {
+        if !layout.holds_padding() || !B::ad_enabled(&words.device()) {
             return words;
         }
         let is_padding = input_ids.equal_elem(pad as i64).unsqueeze_dim::<3>(2).expand(words.shape());

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use brew_random::Key;
 use burn::module::Param;
-use burn::nn::{Embedding, LayerNorm, LayerNormConfig, Linear};
+use burn::nn::{Embedding, Linear};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
+use crate::exact::LayerNorm;
 use crate::names::{ParameterSpec, Role};
 use crate::{BertConfig, ModelError};
 
@@ -91,12 +92,8 @@ impl<B: Backend> Builder<'_, B> {
     }
 
     pub(crate) fn layer_norm(&mut self, path: &str, epsilon: f64) -> Result<LayerNorm<B>, ModelError> {
-        // The epsilon is private to Burn, so the struct has to come from its config; both of its
-        // parameters are replaced before anything reads them.
-        let mut norm = LayerNormConfig::new(1).with_epsilon(epsilon).init(self.device);
-        norm.gamma = self.parameter(format!("{path}.gamma"))?;
-        norm.beta = Some(self.parameter(format!("{path}.beta"))?);
-        Ok(norm)
+        let gamma = self.parameter(format!("{path}.gamma"))?;
+        Ok(LayerNorm { gamma, beta: self.parameter(format!("{path}.beta"))?, epsilon })
     }
 }
 

@@ -1,11 +1,12 @@
 //! One layer of the encoder.
 
 use burn::module::Module;
-use burn::nn::{LayerNorm, Linear};
+use burn::nn::Linear;
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::attention::{AttentionFeatures, BertAttention};
 use crate::dropout::Dropout;
+use crate::exact::LayerNorm;
 use crate::init::Builder;
 use crate::packing::Layout;
 use crate::{Activation, BertConfig, ModelError, OutputRequest};

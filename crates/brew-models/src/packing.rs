@@ -28,6 +28,8 @@ struct Packing<B: Backend> {
     positions: Tensor<B, 1, Int>,
     /// The first row of each sequence, `[batch]`.
     first: Tensor<B, 1, Int>,
+    /// Whether a sequence without a token keeps its positions.
+    holds_padding: bool,
 }
 
 impl<B: Backend> Layout<B> {
@@ -39,6 +41,11 @@ impl<B: Backend> Layout<B> {
         let [batch, length] = mask.dims();
         let packing = lengths.and_then(|lengths| Packing::new(lengths, batch, length, &mask.device()));
         Self { batch, length, mask: additive_mask(mask), packing }
+    }
+
+    /// Whether there may be rows of padding.
+    pub(crate) fn holds_padding(&self) -> bool {
+        self.packing.as_ref().is_none_or(|packing| packing.holds_padding)
     }
 
     /// Ids of `[batch, length]`, as `[1, rows]` if packed.
@@ -114,6 +121,7 @@ impl<B: Backend> Packing<B> {
             places: indices(places),
             positions: indices(positions),
             first: indices(first),
+            holds_padding: lengths.contains(&0),
         })
     }
 }

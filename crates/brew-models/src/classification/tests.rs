@@ -1,7 +1,7 @@
 use burn::module::{AutodiffModule, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Int, Tensor};
 
-use brew_testkit::{TestAutodiffBackend, TestBackend};
+use brew_testkit::{TestAutodiffBackend, TestBackend, assert_close};
 
 use super::*;
 use crate::{from_state_dict, tiny};
@@ -251,7 +251,9 @@ fn the_padding_row_gets_no_gradient_and_the_others_do() {
 #[test]
 fn the_model_on_the_inner_backend_is_the_same() {
     let model = full::<TestAutodiffBackend>();
-    assert_eq!(logits(&model, Mode::Eval), logits(&model.valid(), Mode::Eval));
+    // Functions with exact gradients may round otherwise than those that a backend fuses.
+    let (tracked, inner) = (logits(&model, Mode::Eval), logits(&model.valid(), Mode::Eval));
+    assert_close(&tracked, &inner, 1e-5, 1e-6, "logits");
 }
 
 #[test]

@@ -1,0 +1,161 @@
+//! Functions of Burn's whose gradients, on some backends, are approximations, written so that they are not.
+//!
+//! The gradient of a division takes `recip`, which ndarray computes to four or five digits, at some places in
+//! memory and not at others; here nothing is divided where gradients flow. On a backend without gradients
+//! Burn's own functions serve, which some backends fuse.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, TensorPrimitive, activation, backend::Backend};
+
+/// `exp(x) / Σ exp(x)` along a dimension.
+///
+/// # Shapes
+/// - input and output: any, the same.
+pub(crate) fn softmax<B: Backend, const D: usize>(x: Tensor<B, D>, dim: usize) -> Tensor<B, D> {
+    if !B::ad_enabled(&x.device()) {
+        return activation::softmax(x, dim);
+    }
+    let exponentials = (x.clone() - x.detach().max_dim(dim)).exp();
+    // `powf_scalar(-1.0)` would be `recip`.
+    let inverse = exponentials.clone().sum_dim(dim).powf_scalar(-0.5).square();
+    exponentials * inverse
+}
+
+/// `x·Φ(x)` with the exact error function: Burn's own has, on most backends, the derivative of the tanh
+/// approximation, off by up to 9e-4.
+pub(crate) fn gelu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+    if !B::ad_enabled(&x.device()) {
+        return activation::gelu(x);
+    }
+    let gate = x.clone().mul_scalar(std::f64::consts::FRAC_1_SQRT_2).erf().add_scalar(1.0).mul_scalar(0.5);
+    x * gate
+}
+
+/// Normalisation of each row to mean 0 and variance 1, then a scale and a shift (Ba et al.,
+/// <https://arxiv.org/abs/1607.06450>).
+#[derive(Module, Debug)]
+pub struct LayerNorm<B: Backend> {
+    /// The scale, `[width]`.
+    pub gamma: Param<Tensor<B, 1>>,
+    /// The shift, `[width]`.
+    pub beta: Param<Tensor<B, 1>>,
+    /// Added to the variance.
+    #[module(skip)]
+    pub epsilon: f64,
+}
+
+impl<B: Backend> LayerNorm<B> {
+    /// Normalises each row.
+    ///
+    /// # Shapes
+    /// - input and output: `[rows, width]`
+    pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
+        let (gamma, beta) = (self.gamma.val(), self.beta.val());
+        if !B::ad_enabled(&x.device()) {
+            let primitive = |tensor: Tensor<B, 1>| tensor.into_primitive().tensor();
+            let (gamma, beta) = (primitive(gamma), primitive(beta));
+            let x = x.into_primitive().tensor();
+            return Tensor::from_primitive(TensorPrimitive::Float(B::layer_norm(
+                x,
+                gamma,
+                Some(beta),
+                self.epsilon,
+            )));
+        }
+        let centred = x.clone() - x.mean_dim(1);
+        let variance = centred.clone().square().mean_dim(1);
+        let scale = variance.add_scalar(self.epsilon).powf_scalar(-0.5);
+        centred * scale * gamma.unsqueeze_dim(0) + beta.unsqueeze_dim(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use brew_random::Key;
+    use brew_testkit::{TestAutodiffBackend, TestBackend, assert_close};
+    use burn::tensor::TensorData;
+
+    use super::*;
+
+    fn numbers<B: Backend>(salt: u64, shape: [usize; 2]) -> Tensor<B, 2> {
+        let values = Key::new(salt).normal(shape[0] * shape[1], 1.5);
+        Tensor::from_data(TensorData::new(values, shape), &Default::default())
+    }
+
+    fn norm<B: Backend>() -> LayerNorm<B> {
+        let vector = |salt| Param::from_tensor(numbers::<B>(salt, [1, 64]).squeeze_dim(0));
+        LayerNorm { gamma: vector(1), beta: vector(2), epsilon: 1e-12 }
+    }
+
+    /// The gradient of Σ w·f(x), where w is fixed.
+    fn gradient(f: impl Fn(Tensor<TestAutodiffBackend, 2>) -> Tensor<TestAutodiffBackend, 2>) -> Vec<f32> {
+        let x = numbers::<TestAutodiffBackend>(3, [4, 64]).require_grad();
+        let gradients = (f(x.clone()) * numbers(4, [4, 64])).sum().backward();
+        x.grad(&gradients).unwrap().into_data().to_vec().unwrap()
+    }
+
+    fn f64s(tensor: Tensor<TestBackend, 2>) -> Vec<f64> {
+        tensor.into_data().iter::<f64>().collect()
+    }
+
+    /// In double precision: `s·(w − Σ w s)` in each row.
+    #[test]
+    fn the_gradient_of_softmax_is_exact_where_ndarrays_division_is_not() {
+        let (x, w) = (f64s(numbers(3, [4, 64])), f64s(numbers(4, [4, 64])));
+        let expected: Vec<f32> = x
+            .chunks(64)
+            .zip(w.chunks(64))
+            .flat_map(|(x, w)| {
+                let sum: f64 = x.iter().map(|x| x.exp()).sum();
+                let s: Vec<f64> = x.iter().map(|x| x.exp() / sum).collect();
+                let mean: f64 = s.iter().zip(w).map(|(s, w)| s * w).sum();
+                s.iter().zip(w).map(|(s, w)| (s * (w - mean)) as f32).collect::<Vec<_>>()
+            })
+            .collect();
+        assert_close(&gradient(|x| softmax(x, 1)), &expected, 2e-6, 1e-8, "gradient of softmax");
+    }
+
+    /// In double precision: `(g − mean(g) − x̂·mean(g x̂)) / σ` with `g = w γ`.
+    #[test]
+    fn the_gradient_of_the_normalisation_is_exact_where_ndarrays_division_is_not() {
+        let (x, w) = (f64s(numbers(3, [4, 64])), f64s(numbers(4, [4, 64])));
+        let gamma = f64s(numbers(1, [1, 64]));
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / 64.0;
+        let expected: Vec<f32> = x
+            .chunks(64)
+            .zip(w.chunks(64))
+            .flat_map(|(x, w)| {
+                let centre = mean(x);
+                let variance = x.iter().map(|x| (x - centre).powi(2)).sum::<f64>() / 64.0;
+                let hat: Vec<f64> = x.iter().map(|x| (x - centre) / variance.sqrt()).collect();
+                let g: Vec<f64> = w.iter().zip(&gamma).map(|(w, gamma)| w * gamma).collect();
+                let along = mean(&g.iter().zip(&hat).map(|(g, hat)| g * hat).collect::<Vec<_>>());
+                let across = mean(&g);
+                let one = |(g, hat): (&f64, &f64)| ((g - across - hat * along) / variance.sqrt()) as f32;
+                g.iter().zip(&hat).map(one).collect::<Vec<_>>()
+            })
+            .collect();
+        assert_close(
+            &gradient(|x| norm().forward(x)),
+            &expected,
+            2e-6,
+            2e-6,
+            "gradient of the normalisation",
+        );
+    }
+
+    #[test]
+    fn values_are_the_same_with_gradients_and_without() {
+        let x = || numbers::<TestBackend>(3, [4, 64]);
+        let with = |x: Tensor<TestAutodiffBackend, 2>| x.into_data().to_vec::<f32>().unwrap();
+        let without = |x: Tensor<TestBackend, 2>| x.into_data().to_vec::<f32>().unwrap();
+        let tracked = || Tensor::<TestAutodiffBackend, 2>::from_inner(x());
+        for (found, expected, name) in [
+            (with(softmax(tracked(), 1)), without(softmax(x(), 1)), "softmax"),
+            (with(gelu(tracked())), without(gelu(x())), "gelu"),
+            (with(norm().forward(tracked())), without(norm().forward(x())), "normalisation"),
+        ] {
+            assert_close(&found, &expected, 2e-6, 1e-6, name);
+        }
+    }
+}
