@@ -97,16 +97,18 @@ fn one_minus_cosine<B: Backend, const D: usize>(
     teacher: Tensor<B, D>,
     dim: usize,
 ) -> Tensor<B, D> {
-    let norm = |states: Tensor<B, D>| states.square().sum_dim(dim).add_scalar(COSINE_EPSILON).sqrt();
-    let norms = norm(student.clone()) * norm(teacher.clone());
-    ((student * teacher).sum_dim(dim) / norms).neg().add_scalar(1.0)
+    // A power, not a division, whose gradient is an approximation on ndarray.
+    let inverse_norm =
+        |states: Tensor<B, D>| states.square().sum_dim(dim).add_scalar(COSINE_EPSILON).powf_scalar(-0.5);
+    let inverse_norms = inverse_norm(student.clone()) * inverse_norm(teacher.clone());
+    ((student * teacher).sum_dim(dim) * inverse_norms).neg().add_scalar(1.0)
 }
 
 /// Rows of norm 1; a row of zero norm is left as it is.
 pub(crate) fn normalise<B: Backend>(states: Tensor<B, 2>) -> Tensor<B, 2> {
     let squared = states.clone().square().sum_dim(1);
     let is_zero = squared.clone().lower_equal_elem(ZERO_SQUARED_NORM);
-    states / squared.mask_fill(is_zero, 1.0).sqrt()
+    states * squared.mask_fill(is_zero, 1.0).powf_scalar(-0.5)
 }
 
 /// The state at position 0, `[batch, hidden]`.
