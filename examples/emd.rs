@@ -13,7 +13,7 @@ use std::cell::RefCell;
 
 use anyhow::Result;
 use brew::classification::ClassifierAdaptor;
-use brew::config::{DistillationConfig, EmdConfig, ProjectionConfig, ProjectionGroup, ProjectionName};
+use brew::config::{DistillationConfig, EmdConfig, ProjectionConfig};
 use brew::data::Batch;
 use brew::distillers::{BasicDistiller, Callback, CallbackError, EmdDistiller, Hooks, StepReport};
 use brew::random::Key;
@@ -40,15 +40,7 @@ fn main() -> Result<()> {
     let plain = plain.train(student()?, &texts, Hooks::new())?.trainable.student.valid();
 
     // One projection from the student's 16 hidden units to the teacher's 32, for all layers.
-    let emd = EmdConfig {
-        proj: Some(ProjectionConfig {
-            name: ProjectionName::Linear,
-            in_features: 16,
-            out_features: 32,
-            group: ProjectionGroup::default(),
-        }),
-        ..EmdConfig::default()
-    };
+    let emd = EmdConfig { proj: Some(ProjectionConfig::linear(16, 32)), ..EmdConfig::default() };
     let distiller =
         EmdDistiller::<B, _, Batch<B>>::new(training(12), soft, emd, teacher(&large), ClassifierAdaptor)?;
     let distances = RefCell::new(Vec::new());

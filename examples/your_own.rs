@@ -12,9 +12,7 @@ use std::f64::consts::PI;
 
 use anyhow::Result;
 use brew::classification::ClassifierAdaptor;
-use brew::config::{
-    DistillationConfig, IntermediateMatch, ProjectionConfig, ProjectionGroup, ProjectionName, TrainingConfig,
-};
+use brew::config::{DistillationConfig, IntermediateMatch, ProjectionConfig, ProjectionName, TrainingConfig};
 use brew::data::{Batch, Feature};
 use brew::distillers::{
     Adaptor, AdaptorOutput, Callback, CallbackError, CheckpointEvent, CustomMatch, DistillError, Extensions,
@@ -156,12 +154,7 @@ fn own_match() -> Extensions<B, Classifier<B>> {
         .with_weight(0.1)
         .with_teacher_feature(|output| pooled(output, 2))
         .with_wants(Wants { hidden: true, ..Wants::default() })
-        .with_projection(ProjectionConfig {
-            name: ProjectionName::Linear,
-            in_features: 16,
-            out_features: 32,
-            group: ProjectionGroup::default(),
-        });
+        .with_projection(ProjectionConfig::linear(16, 32));
     Extensions::new().with_custom_match(one)
 }
 

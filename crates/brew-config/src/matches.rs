@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::problem::Checks;
 use crate::projection::projection_or_none;
-use crate::{Problem, ProjectionConfig, ProjectionGroup, ProjectionName, nearest};
+use crate::{Problem, ProjectionConfig, nearest};
 
 /// Losses of two layers of each model.
 const TWO_LAYER_LOSSES: &[&str] = &["fsp", "gram", "nst", "mmd"];
@@ -135,12 +135,7 @@ impl IntermediateMatch {
     /// The same with a linear projection from the student's width to the teacher's.
     #[must_use]
     pub fn with_projection(mut self, in_features: usize, out_features: usize) -> Self {
-        self.proj = Some(ProjectionConfig {
-            name: ProjectionName::Linear,
-            in_features,
-            out_features,
-            group: ProjectionGroup::default(),
-        });
+        self.proj = Some(ProjectionConfig::linear(in_features, out_features));
         self
     }
 

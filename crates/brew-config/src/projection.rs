@@ -117,6 +117,18 @@ pub struct ProjectionConfig {
 }
 
 impl ProjectionConfig {
+    /// A linear map trained with the run's settings.
+    ///
+    /// ```
+    /// let projection = brew_config::ProjectionConfig::linear(384, 768);
+    /// assert_eq!(serde_json::to_string(&projection)?, r#"["linear",384,768]"#);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn linear(in_features: usize, out_features: usize) -> Self {
+        let group = ProjectionGroup::default();
+        Self { name: ProjectionName::Linear, in_features, out_features, group }
+    }
+
     pub(crate) fn check(&self, checks: &mut Checks) {
         let written = format!("[\"{}\", {}, {}]", self.name, self.in_features, self.out_features);
         checks.require(

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use brew_config::{
     DistillationConfig, EmdConfig, IntermediateMatch, OptimizerConfig, ProjectionConfig, ProjectionGroup,
-    ProjectionName, TrainingConfig, WeightScheduler,
+    TrainingConfig, WeightScheduler,
 };
 use brew_distillers::{
     AdaptorOutput, BasicDistiller, BasicTrainer, Callback, CallbackError, CheckpointFolder, Counted,
@@ -147,12 +147,8 @@ fn l1(input: &LossInput<AB>) -> Result<Tensor<AB, 1>, brew_losses::LossError> {
 }
 
 fn linear_projection(inputs: usize, outputs: usize) -> ProjectionConfig {
-    ProjectionConfig {
-        name: ProjectionName::Linear,
-        in_features: inputs,
-        out_features: outputs,
-        group: ProjectionGroup { lr: Some(0.1), ..ProjectionGroup::default() },
-    }
+    let group = ProjectionGroup { lr: Some(0.1), ..ProjectionGroup::default() };
+    ProjectionConfig { group, ..ProjectionConfig::linear(inputs, outputs) }
 }
 
 /// In TextBrewer a typing mistake (`match_weghts`) and tuples made of weight and loss keep every run with
