@@ -166,6 +166,40 @@ impl<B: Backend> BertForSequenceClassification<B> {
         Ok((student, config))
     }
 
+    /// This model with another classifier. Encoder and pooler are the same parameters, ids included, so that
+    /// gradients through either model are theirs: one encoder with a classifier for each of several tasks.
+    ///
+    /// ```
+    /// use brew_models::{BertConfig, BertForSequenceClassification};
+    /// use brew_random::Key;
+    /// use brew_testkit::TestBackend;
+    ///
+    /// let config = BertConfig {
+    ///     vocab_size: 20, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2,
+    ///     intermediate_size: 16, max_position_embeddings: 16, ..BertConfig::default()
+    /// };
+    /// let model = |config: &BertConfig, key| {
+    ///     BertForSequenceClassification::<TestBackend>::new(config, Key::new(key), &Default::default())
+    /// };
+    /// let first = model(&config, 1);
+    /// let other = model(&config.clone().with_labels(["a", "b", "c"].map(String::from).to_vec()), 2);
+    /// let second = first.with_classifier(other.classifier);
+    /// assert_eq!(second.pooler.dense.weight.id, first.pooler.dense.weight.id);
+    /// assert_eq!(second.classifier.weight.dims(), [8, 3]);
+    /// ```
+    ///
+    /// # Shapes
+    /// - classifier: `[hidden, labels]`
+    ///
+    /// # Panics
+    /// If the classifier is not as wide as the pooler.
+    #[must_use]
+    pub fn with_classifier(&self, classifier: Linear<B>) -> Self {
+        let ([_, width], [inputs, _]) = (self.pooler.dense.weight.dims(), classifier.weight.dims());
+        assert_eq!(inputs, width, "a classifier of width {inputs} on a model of width {width}");
+        Self { encoder: self.encoder.clone(), pooler: self.pooler.clone(), classifier, dropout: self.dropout }
+    }
+
     /// Logits, and what else is asked for.
     ///
     /// # Shapes

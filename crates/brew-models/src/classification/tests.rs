@@ -366,3 +366,16 @@ fn layers_the_teacher_does_not_have_are_an_error() {
     let other = BertConfig { hidden_size: 16, ..tiny::config() };
     assert!(student(&[0], &other).unwrap_err().to_string().contains("not that of the model"));
 }
+
+#[test]
+fn a_second_classifier_shares_the_encoder_and_its_gradients() {
+    let first = full::<TestAutodiffBackend>();
+    let second = full::<TestAutodiffBackend>();
+    let swapped = first.with_classifier(second.classifier.clone());
+    // The classifiers have the same values, so the models agree, and only their ids tell them apart.
+    assert_eq!(logits(&swapped, Mode::Eval), logits(&first, Mode::Eval));
+    let gradients = swapped.forward(input(), OutputRequest::default(), Mode::Eval).logits.sum().backward();
+    assert!(first.pooler.dense.weight.grad(&gradients).is_some());
+    assert!(second.classifier.weight.grad(&gradients).is_some());
+    assert!(first.classifier.weight.grad(&gradients).is_none());
+}
