@@ -50,12 +50,20 @@ fn train(args: &RunArgs, kind: RunKind) -> Result<ExitCode> {
         _ => OutputPolicy::Fresh,
     };
     let stop = stop_on_ctrl_c()?;
-    let summary = brew::train(backend, config, kind, policy, stop, &mut Progress::default())?;
-    if summary.interrupted {
-        eprintln!("stopped after step {}; continue with --resume", summary.steps);
+    let progress = &mut Progress::default();
+    // Several tasks that are only to be trained are refused there with what to do instead.
+    let (interrupted, steps, text) = if kind == RunKind::Distill && !config.tasks.is_empty() {
+        let summary = brew::distill_tasks(backend, config, policy, stop, progress)?;
+        (summary.interrupted, summary.steps, report::tasks(&summary))
+    } else {
+        let summary = brew::train(backend, config, kind, policy, stop, progress)?;
+        (summary.interrupted, summary.steps, report::summary(&summary))
+    };
+    if interrupted {
+        eprintln!("stopped after step {steps}; continue with --resume");
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    print(&report::summary(&summary))?;
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -68,6 +68,14 @@ pub enum RunError {
         /// The folder.
         path: PathBuf,
     },
+    /// A run of several tasks where a model of one is needed.
+    #[error("{} holds models of several tasks; name one of them: {}", path.display(), list(models))]
+    SeveralModels {
+        /// The folder.
+        path: PathBuf,
+        /// The models in it.
+        models: Vec<PathBuf>,
+    },
     /// A checkpoint without a trained classifier.
     #[error(
         "{} has no classifier, only an encoder; fine-tune it first with `textbrew train`",
@@ -104,6 +112,10 @@ pub enum RunError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 impl RunError {

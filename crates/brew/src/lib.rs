@@ -9,6 +9,8 @@ mod backend;
 pub mod classification;
 mod error;
 mod inference;
+mod journal;
+pub mod multi_task;
 mod observer;
 mod output;
 mod quickstart;
@@ -24,11 +26,14 @@ pub use error::RunError;
 pub use inference::{
     Prediction, TextSource, evaluate_file, export, parameter_table, predict_file, write_predictions,
 };
+pub use multi_task::{TaskSummary, TasksSummary, distill_tasks};
 pub use observer::Observer;
 pub use output::{OutputPolicy, checkpoint_model, model_folder};
 pub use quickstart::{QuickstartOutcome, SeedOutcome, quickstart};
 pub use run::{Run, RunKind};
-pub use run_config::{DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, RunConfig, TeacherConfig};
+pub use run_config::{
+    DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, RunConfig, TaskConfig, TeacherConfig,
+};
 pub use settings::load_run;
 pub use train::{Summary, train};
 pub use vocabulary::train_vocabulary;

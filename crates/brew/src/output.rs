@@ -148,18 +148,29 @@ impl EventLog {
 /// The Hugging Face folder of a checkpoint or of a finished run.
 ///
 /// # Errors
-/// [`RunError::NotAModel`] for any other folder.
+/// [`RunError::SeveralModels`] for a run of several tasks, whose models are named; [`RunError::NotAModel`] for
+/// any other folder.
 pub fn model_folder(path: &Path) -> Result<PathBuf, RunError> {
-    [path.to_path_buf(), path.join(MODEL)]
-        .into_iter()
-        .find(|folder| folder.join("config.json").exists())
-        .ok_or_else(|| RunError::NotAModel { path: path.to_path_buf() })
+    let is_model = |folder: &PathBuf| folder.join("config.json").exists();
+    let places = [path.to_path_buf(), path.join(MODEL)];
+    if let Some(folder) = places.iter().find(|folder| is_model(folder)) {
+        return Ok(folder.clone());
+    }
+    let within = fs::read_dir(&places[1]).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut models: Vec<PathBuf> = within.filter(is_model).collect();
+    models.sort();
+    let path = path.to_path_buf();
+    Err(if models.is_empty() {
+        RunError::NotAModel { path }
+    } else {
+        RunError::SeveralModels { path, models }
+    })
 }
 
 /// The Hugging Face folder of a run's last or best checkpoint.
 ///
 /// # Errors
-/// [`RunError::NotAModel`] where the run has no such checkpoint.
+/// [`RunError::NotAModel`] where the run has no such checkpoint; else as [`model_folder`].
 pub fn checkpoint_model(run: &Path, best: bool) -> Result<PathBuf, RunError> {
     let folder = CheckpointFolder::new(run.join(CHECKPOINTS));
     let checkpoint = if best { folder.best()? } else { folder.last()? };

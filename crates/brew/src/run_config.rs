@@ -15,9 +15,37 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// | `[distillation]` | [`DistillationConfig`] |
 /// | `[emd]` | layers matched many to many, where the table is there: [`EmdConfig`] |
 /// | `[evaluation]` | [`EvaluationConfig`] |
+/// | `[[tasks]]` | several tasks for one student, in place of `[data]` and `[teacher]`: [`TaskConfig`] |
+/// | `tau` | how often each task is drawn, before the first table of the file; default 1 |
+///
+/// With `[[tasks]]` the student has one encoder and a classifier for each task; `[model]`, `[training]` and
+/// `[distillation]` hold for all of them. A batch is of one task, drawn with probability `sizeᵗᵃᵘ / Σ sizeᵗᵃᵘ`
+/// of the numbers of batches: at a `tau` of 1 in proportion, at 0 all tasks alike. An epoch is as many batches
+/// as all tasks have together. A checkpoint's score is the mean of the tasks' scores.
+///
+/// ```toml
+/// tau = 0.5
+/// model = { from = "bert", layers = [1, 3, 5] }
+/// training = { output_dir = "runs/both", num_epochs = 4 }
+/// distillation = { temperature = 8 }
+///
+/// [[tasks]]
+/// name = "sst2"
+/// data = { train = "sst2/train.tsv", dev = "sst2/dev.tsv" }
+/// teacher = { from = "runs/teacher-sst2" }
+///
+/// [[tasks]]
+/// name = "mrpc"
+/// data = { train = "mrpc/train.tsv", dev = "mrpc/dev.tsv", columns = { text = 0, text_pair = 1 } }
+/// teacher = { from = "runs/teacher-mrpc" }
+/// evaluation = { metric = "f1" }
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunConfig {
+    /// The exponent of the tasks' sizes by which they are drawn, any finite number; 1 where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tau: Option<f64>,
     /// Files, columns, labels and batches.
     pub data: DataConfig,
     /// The model that is trained.
@@ -33,6 +61,31 @@ pub struct RunConfig {
     pub emd: Option<EmdConfig>,
     /// What is measured, and which checkpoint counts.
     pub evaluation: EvaluationConfig,
+    /// The tasks of a student of several; none in a run of one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskConfig>,
+}
+
+/// One of the tasks of a student of several.
+///
+/// | field | default | meaning |
+/// |---|---|---|
+/// | `name` | | letters, digits, `-` and `_`: its folder below `model/`, and before its losses in the log |
+/// | `data` | | its files, columns, labels and batches: [`DataConfig`] |
+/// | `teacher` | | its teacher or teachers: [`TeacherConfig`] |
+/// | `evaluation` | the run's | its `metric` and `positive`: [`EvaluationConfig`]; `keep` is the run's |
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TaskConfig {
+    /// Its folder below `model/`; it stands before its losses in the log.
+    pub name: String,
+    /// Its files, columns, labels and batches.
+    pub data: DataConfig,
+    /// Its teacher or teachers.
+    pub teacher: Option<TeacherConfig>,
+    /// How it is scored; as the run where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<EvaluationConfig>,
 }
 
 /// Where the examples come from and how they become batches.

@@ -9,7 +9,8 @@ use crate::{RunConfig, RunError};
 
 /// Reads a run file (`.toml` or `.json`) and applies settings such as `training.optimizer.lr=1e-4`.
 ///
-/// A value is read as TOML (`3`, `0.1`, `true`, `[1, 3]`, `"text"`), else taken as text.
+/// In a list, an entry is picked by number from 0 or by its `name`: `tasks[0].data.train=FILE`,
+/// `tasks[sst2].data.train=FILE`. A value is read as TOML (`3`, `0.1`, `true`, `[1, 3]`, `"text"`), else taken as text.
 ///
 /// # Errors
 /// A file that cannot be read, an unknown key (with the nearest known one), a value of the wrong
@@ -61,14 +62,34 @@ fn apply(table: &mut Table, setting: &str) -> Result<(), RunError> {
         parts.split_last().filter(|(last, _)| !last.is_empty()).ok_or_else(|| wrong("no key"))?;
     let mut at = table;
     for part in parents {
-        at = at
-            .entry((*part).to_owned())
-            .or_insert_with(|| Value::Table(Table::new()))
-            .as_table_mut()
-            .ok_or_else(|| wrong(&format!("`{part}` is not a table")))?;
+        at = below(at, part).map_err(|reason| wrong(&reason))?;
     }
     at.insert((*last).to_owned(), value(text.trim()));
     Ok(())
+}
+
+/// The table that one part of a key leads to, a new one where there is none; `name[entry]` leads into a list.
+fn below<'a>(table: &'a mut Table, part: &str) -> Result<&'a mut Table, String> {
+    let Some((name, entry)) = part.strip_suffix(']').and_then(|part| part.split_once('[')) else {
+        return table
+            .entry(part.to_owned())
+            .or_insert_with(|| Value::Table(Table::new()))
+            .as_table_mut()
+            .ok_or_else(|| format!("`{part}` is not a table"));
+    };
+    let list = table.get_mut(name).and_then(Value::as_array_mut);
+    let list = list.ok_or_else(|| format!("`{name}` is not a list of the run file"))?;
+    let name_of = |one: &Value| one.get("name").and_then(Value::as_str).map(str::to_owned);
+    let index = match entry.parse() {
+        Ok(index) => Some(index),
+        Err(_) => list.iter().position(|one| name_of(one).as_deref() == Some(entry)),
+    };
+    let names: Vec<String> = list.iter().filter_map(name_of).collect();
+    let known = format!("it has {} entries, counted from 0, called {names:?}", list.len());
+    index
+        .and_then(|index| list.get_mut(index))
+        .and_then(Value::as_table_mut)
+        .ok_or_else(|| format!("`{name}` has no table {entry}; {known}"))
 }
 
 /// TOML where it is, else text.
@@ -107,6 +128,24 @@ mod tests {
         assert_eq!(config.training.optimizer.lr, 5e-5);
         assert_eq!(config.model.layers, Some(vec![1, 3, 5]));
         assert_eq!(config.training.seed, 7);
+    }
+
+    #[test]
+    fn an_entry_of_a_list_is_picked_by_number_or_name() {
+        let file = "[[tasks]]\nname = \"a\"\n[[tasks]]\nname = \"b\"\ndata = { train = \"b.tsv\" }\n";
+        let settings = ["tasks[0].data.train=first.tsv", "tasks[b].data.max_length=7"];
+        let tasks = load(file, &settings).unwrap().tasks;
+        assert_eq!(tasks[0].data.train.as_deref(), Some(Path::new("first.tsv")));
+        assert_eq!(tasks[1].data.train.as_deref(), Some(Path::new("b.tsv")));
+        assert_eq!(tasks[1].data.max_length, 7);
+        for (setting, part) in [
+            ("tasks[2].data.train=c", "no table 2; it has 2 entries"),
+            ("tasks[c].data.train=c", "called [\"a\", \"b\"]"),
+            ("task[0].data.train=c", "`task` is not a list"),
+        ] {
+            let error = load(file, &[setting]).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

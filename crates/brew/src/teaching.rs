@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use brew_config::IntermediateMatch;
 use brew_data::{AlignedBatch, AlignedCollator, AlignedFeature, Batch};
 use brew_distillers::{
-    AlignedTeacher, BatchRows, CachedTeacher, EmdDistiller, Ensemble, Hooks, ModelTeacher,
+    AlignedTeacher, BatchRows, BatchSource, CachedTeacher, EmdDistiller, Ensemble, Hooks, ModelTeacher,
     MultiTeacherDistiller, ProcessedBatches, SplitBatch, StudentSide, Teacher, Trained, Wants,
 };
 use brew_models::BertForSequenceClassification;
@@ -17,7 +17,7 @@ use crate::{Run, RunError};
 type Classifier<B> = BertForSequenceClassification<B>;
 
 /// A batch as the student reads it, and for each teacher with tokens of its own as that one does.
-type RunBatch<B> = SplitBatch<Batch<B>, Vec<Option<AlignedBatch<B>>>>;
+pub(crate) type RunBatch<B> = SplitBatch<Batch<B>, Vec<Option<AlignedBatch<B>>>>;
 
 /// The training texts in the tokens of a teacher whose tokenizer is not the student's.
 #[derive(Debug, Clone)]
@@ -47,32 +47,57 @@ pub(crate) fn distil<B: AutodiffBackend>(
     hooks: Hooks<'_, Classifier<B>>,
 ) -> Result<Trained<B, Classifier<B>>, RunError> {
     let (training, distillation) = (run.config.training.clone(), run.config.distillation.clone());
+    let batches = read_batches(run, batches);
+    let adaptor = StudentSide::new(ClassifierAdaptor);
+    if let Some(emd) = &run.config.emd {
+        let only = members::<B>(run, teachers).swap_remove(0);
+        let only = move |batch: &RunBatch<B>, wants: Wants| only.outputs(batch, wants);
+        let distiller = EmdDistiller::new(training, distillation, emd.clone(), only, adaptor)?;
+        return Ok(distiller.train(student, &batches, hooks)?);
+    }
+    // With one teacher it is the GeneralDistiller.
+    let ensemble = ensemble::<B>(run, teachers)?;
+    let distiller = MultiTeacherDistiller::new(training, distillation, ensemble, adaptor)?;
+    Ok(distiller.train(student, &batches, hooks)?)
+}
+
+/// The batches of a run as its student and each of its teachers read them.
+pub(crate) fn read_batches<B: AutodiffBackend>(
+    run: &Run,
+    batches: TextBatches<B>,
+) -> impl BatchSource<RunBatch<B>> + use<'_, B> {
+    ProcessedBatches::new(batches, |batch: Batch<B>| {
+        let readings = run.readings.iter().map(|one| one.as_ref().map(|own| own.read(&batch))).collect();
+        Ok(SplitBatch { student: batch, teacher: readings })
+    })
+}
+
+/// The teachers of a run as one, weighted as it says.
+pub(crate) fn ensemble<B: AutodiffBackend>(
+    run: &Run,
+    teachers: Vec<Classifier<B::InnerBackend>>,
+) -> Result<Ensemble<B::InnerBackend, RunBatch<B>>, RunError> {
+    let members = members::<B>(run, teachers);
+    let weights = run.config.teacher.as_ref().and_then(|teacher| teacher.weights.clone());
+    Ok(match weights {
+        Some(weights) => Ensemble::weighted(members, weights)?,
+        None => Ensemble::new(members)?,
+    })
+}
+
+/// The teachers of a run, each reading its own tokens.
+fn members<B: AutodiffBackend>(
+    run: &Run,
+    teachers: Vec<Classifier<B::InnerBackend>>,
+) -> Vec<Box<dyn Teacher<B::InnerBackend, RunBatch<B>>>> {
+    let distillation = &run.config.distillation;
     let members = teachers.into_iter().enumerate().map(|(index, model)| {
         // Layers matched many to many are not named one by one.
         let matches = run.config.emd.is_none().then_some(distillation.intermediate_matches.as_slice());
         let has_own = run.readings.get(index).is_some_and(Option::is_some);
         member::<B>(model, index, has_own, distillation.is_caching_logits, matches)
     });
-    let mut members: Vec<_> = members.collect();
-    let batches = ProcessedBatches::new(batches, |batch: Batch<B>| {
-        let readings = run.readings.iter().map(|one| one.as_ref().map(|own| own.read(&batch))).collect();
-        Ok(SplitBatch { student: batch, teacher: readings })
-    });
-    let adaptor = StudentSide::new(ClassifierAdaptor);
-    if let Some(emd) = &run.config.emd {
-        let only = members.swap_remove(0);
-        let only = move |batch: &RunBatch<B>, wants: Wants| only.outputs(batch, wants);
-        let distiller = EmdDistiller::new(training, distillation, emd.clone(), only, adaptor)?;
-        return Ok(distiller.train(student, &batches, hooks)?);
-    }
-    let weights = run.config.teacher.as_ref().and_then(|teacher| teacher.weights.clone());
-    let ensemble = match weights {
-        Some(weights) => Ensemble::weighted(members, weights)?,
-        None => Ensemble::new(members)?,
-    };
-    // With one teacher it is the GeneralDistiller.
-    let distiller = MultiTeacherDistiller::new(training, distillation, ensemble, adaptor)?;
-    Ok(distiller.train(student, &batches, hooks)?)
+    members.collect()
 }
 
 /// A teacher of the run's batches.

@@ -1,6 +1,5 @@
 //! Training and distillation of a checked run.
 
-use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -11,13 +10,15 @@ use brew_distillers::{BasicTrainer, Callback, CallbackError, CheckpointEvent, Ho
 use brew_models::{
     BertForSequenceClassification, LoadOptions, StudentHead, load_pretrained, save_pretrained,
 };
+use brew_random::Key;
 use burn::module::{AutodiffModule, Module};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::classification::{ClassifierAdaptor, argmax, classify};
-use crate::output::{EventLog, RunFolder, model_in};
+use crate::journal::Journal;
+use crate::output::{RunFolder, model_in};
 use crate::run::Split;
 use crate::teaching::distil;
 use crate::{
@@ -85,19 +86,20 @@ impl BackendJob for TrainJob<'_> {
             self.observer.note(&format!("training.{ignored}"));
         }
         // Weights are read before the output folder is touched: a broken checkpoint leaves no trace.
-        let student = initial_model::<B>(&run, self.observer, &device)?;
+        let (student, initialised) = initial_model::<B>(&run, run.key().purpose("initial weights"), &device)?;
+        note_initialised(&run, &initialised, self.observer);
         let teachers = teachers::<B>(&run, &device)?;
         let parameters = Module::<B>::num_params(&student);
         let config = serde_json::to_value(run.config()).expect("a configuration is JSON");
         let folder = RunFolder::open(run.output(), self.policy, &config)?;
-        let log = RefCell::new(folder.log()?);
-        log.borrow_mut().write(&json!({
+        let journal = Journal::new(self.observer, folder.log()?);
+        journal.write(&json!({
             "event": "begin", "command": run.kind().name(), "backend": self.backend.name(),
             "version": env!("CARGO_PKG_VERSION"), "parameters": parameters, "examples": run.train.features.len(),
         }))?;
 
         let batches = run.batches::<B>(&device)?;
-        let watch = Watch { run: &run, observer: RefCell::new(self.observer), log, device: device.clone() };
+        let watch = Watch { run: &run, journal, device: device.clone() };
         let hooks = Hooks::new()
             .with_callback(&watch)
             .with_checkpoints(folder.checkpoints())
@@ -130,9 +132,8 @@ impl BackendJob for TrainJob<'_> {
             summary.model = Some(folder.model());
         }
         summary.seconds = started.elapsed().as_secs_f64();
-        watch.observer.borrow_mut().end();
         let result = serde_json::to_value(&summary).expect("a summary is JSON");
-        watch.log.borrow_mut().write(&json!({"event": "end", "result": result}))?;
+        watch.journal.end(&result)?;
         if !summary.interrupted {
             folder.write_result(&result)?;
         }
@@ -140,15 +141,14 @@ impl BackendJob for TrainJob<'_> {
     }
 }
 
-/// The student as it starts.
-fn initial_model<B: AutodiffBackend>(
+/// The student as it starts, and the names of the parameters that its checkpoint did not have.
+pub(crate) fn initial_model<B: AutodiffBackend>(
     run: &Run,
-    observer: &mut dyn Observer,
+    key: Key,
     device: &B::Device,
-) -> Result<Student<B>, RunError> {
-    let key = run.key().purpose("initial weights");
+) -> Result<(Student<B>, Vec<String>), RunError> {
     let Some(folder) = &run.config.model.from else {
-        return Ok(Student::try_new(&run.model, key, device)?);
+        return Ok((Student::try_new(&run.model, key, device)?, Vec::new()));
     };
     let options = LoadOptions {
         num_labels: Some(run.labels.len()),
@@ -156,21 +156,24 @@ fn initial_model<B: AutodiffBackend>(
         reinitialise_head: run.config.model.reinitialise_head,
     };
     let loaded = load_pretrained::<BertForSequenceClassification<B>>(folder, &options, device)?;
-    if !loaded.initialised.is_empty() {
-        observer.note(&format!("{} has no {}: drawn anew", folder.display(), loaded.initialised.join(", ")));
-    }
-    match &run.config.model.layers {
-        None => Ok(loaded.model),
+    let model = match &run.config.model.layers {
+        None => loaded.model,
         Some(layers) => {
-            let (student, _) =
-                Student::from_layers(&loaded.model, &loaded.config, layers, StudentHead::Copy, device)?;
-            Ok(student)
+            Student::from_layers(&loaded.model, &loaded.config, layers, StudentHead::Copy, device)?.0
         }
+    };
+    Ok((model, loaded.initialised))
+}
+
+/// Tells the user which parameters the checkpoint did not have.
+pub(crate) fn note_initialised(run: &Run, names: &[String], observer: &mut dyn Observer) {
+    if let (Some(folder), false) = (&run.config.model.from, names.is_empty()) {
+        observer.note(&format!("{} has no {}: drawn anew", folder.display(), names.join(", ")));
     }
 }
 
 /// The teachers of a distillation, none of a training on labels.
-fn teachers<B: AutodiffBackend>(
+pub(crate) fn teachers<B: AutodiffBackend>(
     run: &Run,
     device: &B::Device,
 ) -> Result<Vec<Student<B::InnerBackend>>, RunError> {
@@ -211,8 +214,7 @@ fn chosen_model<B: AutodiffBackend>(
 /// Tells observer and log what happens, evaluates and exports at checkpoints.
 struct Watch<'a, B: AutodiffBackend> {
     run: &'a Run,
-    observer: RefCell<&'a mut dyn Observer>,
-    log: RefCell<EventLog>,
+    journal: Journal<'a>,
     device: B::Device,
 }
 
@@ -226,31 +228,24 @@ impl<B: AutodiffBackend> Watch<'_, B> {
     ) -> Result<Option<ClassificationReport>, RunError> {
         let Some(split) = split else { return Ok(None) };
         let report = evaluate(self.run, split, model, &self.device)?;
-        self.observer.borrow_mut().evaluation(name, step, &report);
-        self.log.borrow_mut().write(&json!({
-            "event": "evaluation", "split": name, "step": step, "report": report,
-        }))?;
+        self.journal.evaluation(None, name, step, &report)?;
         Ok(Some(report))
     }
 }
 
 impl<B: AutodiffBackend> Callback<Student<B>> for &Watch<'_, B> {
     fn on_start(&mut self, step: usize, total_steps: usize) -> Result<(), CallbackError> {
-        self.observer.borrow_mut().begin(self.run.kind().name(), step, total_steps);
+        self.journal.begin(self.run.kind().name(), step, total_steps);
         Ok(())
     }
 
     fn on_step(&mut self, step: usize, _total_steps: usize) -> Result<(), CallbackError> {
-        self.observer.borrow_mut().step(step);
+        self.journal.step(step);
         Ok(())
     }
 
     fn on_report(&mut self, report: &StepReport) -> Result<(), CallbackError> {
-        self.observer.borrow_mut().report(report);
-        let mut event = serde_json::to_value(report)?;
-        event["event"] = "report".into();
-        self.log.borrow_mut().write(&event)?;
-        Ok(())
+        self.journal.report(report)
     }
 
     fn on_checkpoint(

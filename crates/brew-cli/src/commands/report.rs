@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use brew::data::ClassificationReport;
-use brew::{QuickstartOutcome, SeedOutcome, Summary};
+use brew::{QuickstartOutcome, SeedOutcome, Summary, TasksSummary};
 
 /// What a finished run prints.
 pub(super) fn summary(summary: &Summary) -> String {
@@ -20,14 +20,39 @@ pub(super) fn summary(summary: &Summary) -> String {
             100.0 * report.macro_f1
         );
     }
-    let _ = writeln!(
-        out,
-        "{:.1} M parameters, {} steps in {:.0} s",
-        summary.parameters as f64 / 1e6,
-        summary.steps,
-        summary.seconds
-    );
+    out.push_str(&effort(summary.parameters, summary.steps, summary.seconds));
     if let Some(model) = &summary.model {
+        let _ = writeln!(out, "model: {} (a folder that transformers loads)", model.display());
+    }
+    out
+}
+
+fn effort(parameters: usize, steps: usize, seconds: f64) -> String {
+    format!("{:.1} M parameters, {steps} steps in {seconds:.0} s\n", parameters as f64 / 1e6)
+}
+
+/// What a finished run of several tasks prints: a row a task.
+pub(super) fn tasks(summary: &TasksSummary) -> String {
+    let mut out = String::new();
+    let width = summary.tasks.iter().map(|task| task.name.len()).max().unwrap_or(0).max(12);
+    let columns = format!("{:>8}  {:>9}  {:>9}", "texts", "accuracy", "macro F1");
+    let _ = writeln!(out, "\n{:<width$} {:>30}   {:>30}", "", "dev", "test");
+    let _ = writeln!(out, "{:<width$} {columns}   {columns}", "task");
+    for task in &summary.tasks {
+        let cells = |report: &Option<ClassificationReport>| match report {
+            None => String::new(),
+            Some(report) => format!(
+                "{:>8}  {:>7.2} %  {:>7.2} %",
+                report.examples,
+                100.0 * report.accuracy,
+                100.0 * report.macro_f1
+            ),
+        };
+        let row = format!("{:<width$} {:>30}   {}", task.name, cells(&task.dev), cells(&task.test));
+        let _ = writeln!(out, "{}", row.trim_end());
+    }
+    out.push_str(&effort(summary.parameters, summary.steps, summary.seconds));
+    for model in summary.tasks.iter().filter_map(|task| task.model.as_ref()) {
         let _ = writeln!(out, "model: {} (a folder that transformers loads)", model.display());
     }
     out

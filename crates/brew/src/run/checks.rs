@@ -12,7 +12,24 @@ use crate::{RunConfig, RunKind};
 
 /// The problems that show without reading any other file.
 pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
+    if !config.tasks.is_empty() {
+        let remedy = match kind {
+            RunKind::Train => {
+                "labels alone are learned one task at a time: train each task's teacher by a run file of its own \
+                 with `textbrew train`, then distil them into one student with `textbrew distill`"
+            }
+            RunKind::Distill => "a run of several tasks is done by `brew::distill_tasks`",
+        };
+        return vec![Problem::new("tasks", format!("{} tasks", config.tasks.len()), remedy)];
+    }
     let mut found = Vec::new();
+    if let Some(tau) = config.tau {
+        found.push(Problem::new(
+            "tau",
+            tau,
+            "tasks are drawn by it, and there are no [[tasks]]; leave it out",
+        ));
+    }
     let mut missing = |field: &str, remedy: &str| found.push(Problem::new(field, "missing", remedy));
     if config.data.train.is_none() {
         missing("data.train", "name the training file, in the run file or as `--set data.train=FILE`");
