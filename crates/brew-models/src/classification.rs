@@ -182,7 +182,7 @@ impl<B: Backend> BertForSequenceClassification<B> {
     ///     BertForSequenceClassification::<TestBackend>::new(config, Key::new(key), &Default::default())
     /// };
     /// let first = model(&config, 1);
-    /// let other = model(&config.clone().with_labels(["a", "b", "c"].map(String::from).to_vec()), 2);
+    /// let other = model(&config.clone().with_labels(["a", "b", "c"]), 2);
     /// let second = first.with_classifier(other.classifier);
     /// assert_eq!(second.pooler.dense.weight.id, first.pooler.dense.weight.id);
     /// assert_eq!(second.classifier.weight.dims(), [8, 3]);

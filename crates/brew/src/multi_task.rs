@@ -167,6 +167,7 @@ fn initial_student<B: AutodiffBackend>(
     device: &B::Device,
 ) -> Result<MultiTaskClassifier<B>, RunError> {
     let mut models = Vec::new();
+    let mut noted = Vec::new();
     for (index, run) in runs.runs.iter().enumerate() {
         let key = run.key().purpose("initial weights");
         let key = if index == 0 { key } else { key.index(index as u64) };
@@ -175,7 +176,10 @@ fn initial_student<B: AutodiffBackend>(
             // The rest of it is the first task's.
             initialised.retain(|name| name.starts_with("classifier"));
         }
-        note_initialised(run, &initialised, observer);
+        if !noted.contains(&initialised) {
+            note_initialised(run, &initialised, observer);
+            noted.push(initialised);
+        }
         models.push(model);
     }
     Ok(MultiTaskClassifier::new(models))

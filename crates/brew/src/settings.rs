@@ -131,6 +131,20 @@ mod tests {
     }
 
     #[test]
+    fn every_run_file_of_the_project_can_be_read() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+        let folders = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
+        let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap()).map(|file| file.unwrap().path());
+        let runs = files.filter(|file| file.file_name().is_some_and(|name| name != "experiment.toml"));
+        let mut count = 0;
+        for file in runs {
+            load_run(&file, &[]).unwrap_or_else(|error| panic!("{error}"));
+            count += 1;
+        }
+        assert!(count > 0);
+    }
+
+    #[test]
     fn an_entry_of_a_list_is_picked_by_number_or_name() {
         let file = "[[tasks]]\nname = \"a\"\n[[tasks]]\nname = \"b\"\ndata = { train = \"b.tsv\" }\n";
         let settings = ["tasks[0].data.train=first.tsv", "tasks[b].data.max_length=7"];

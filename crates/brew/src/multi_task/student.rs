@@ -21,7 +21,7 @@ use crate::classification::ClassifierAdaptor;
 ///     intermediate_size: 16, max_position_embeddings: 16, ..BertConfig::default()
 /// };
 /// let model = |labels: &[&str], key| {
-///     let config = config.clone().with_labels(labels.iter().map(ToString::to_string).collect());
+///     let config = config.clone().with_labels(labels.to_vec());
 ///     BertForSequenceClassification::<TestBackend>::new(&config, Key::new(key), &Default::default())
 /// };
 /// let student = MultiTaskClassifier::new(vec![model(&["neg", "pos"], 1), model(&["a", "b", "c"], 2)]);
@@ -108,9 +108,8 @@ mod tests {
             max_position_embeddings: 16,
             ..BertConfig::default()
         };
-        let labels = |count: usize| (0..count).map(|label| format!("label {label}")).collect::<Vec<_>>();
         let models = [2, 3].map(|count| {
-            let config = config.clone().with_labels(labels(count));
+            let config = config.clone().with_labels((0..count).map(|label| format!("label {label}")));
             BertForSequenceClassification::new(&config, Key::new(count as u64), &Default::default())
         });
         MultiTaskClassifier::new(models.to_vec())
