@@ -26,7 +26,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FOLDER", env = "BREW_MODEL")]
     model: Option<PathBuf>,
 
-    /// The folder with train.tsv, dev.tsv and test.tsv
+    /// The folder with train.tsv, dev.tsv and test.tsv; of an experiment on several data sets, with a folder
+    /// for each
     #[arg(long, value_name = "FOLDER", env = "BREW_DATA")]
     data: Option<PathBuf>,
 
@@ -37,6 +38,11 @@ pub(crate) struct Arguments {
     /// Where the runs and the report go [default: runs/NAME]
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
+
+    /// Change a field of every run file, such as `training.num_steps=2` for a trial; may be repeated. Finished
+    /// arms are not run again, so give such a trial an --output of its own
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
 
     /// A `textbrew` program to use instead of building this workspace's
     #[arg(long, value_name = "FILE")]
@@ -50,10 +56,29 @@ struct Experiment {
     title: String,
     /// What `--model` is and where to get it.
     model: String,
-    /// What `--data` is and where to get it.
-    data: String,
+    data: Data,
     arms: Vec<Arm>,
     peer: Option<Peer>,
+}
+
+/// What `--data` is and where to get it: one folder, or one that holds a folder for each data set, by name.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a text about one data set, or a table `[data.NAME]` for each of several")]
+enum Data {
+    One(String),
+    Several(BTreeMap<String, DataSet>),
+}
+
+/// One of several data sets.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DataSet {
+    /// What it is and where to get it.
+    about: String,
+    /// Its files where they are not called train.tsv, dev.tsv and test.tsv.
+    train: Option<String>,
+    dev: Option<String>,
+    test: Option<String>,
 }
 
 /// One run file with its settings.
@@ -71,14 +96,36 @@ struct Arm {
     /// Added to the seed, so that arms of the same file differ.
     #[serde(default)]
     seed_offset: u64,
+    /// The data set, where there are several.
+    data: Option<String>,
     /// The arms whose models teach.
     #[serde(default)]
+    teachers: Vec<String>,
+    /// The same for each task of a run file with `[[tasks]]`, by the task's name.
+    #[serde(default)]
+    tasks: BTreeMap<String, TaskOfArm>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TaskOfArm {
+    data: String,
     teachers: Vec<String>,
 }
 
 impl Arm {
     fn file(&self) -> String {
         self.file.clone().unwrap_or_else(|| format!("{}.toml", self.name))
+    }
+
+    /// The data sets that it names.
+    fn sets(&self) -> impl Iterator<Item = &String> {
+        self.tasks.values().map(|task| &task.data).chain(&self.data)
+    }
+
+    /// The arms that teach it.
+    fn teachers(&self) -> impl Iterator<Item = &String> {
+        self.tasks.values().flat_map(|task| &task.teachers).chain(&self.teachers)
     }
 }
 
@@ -102,7 +149,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<ExitCode
     let folder = root.join("configs").join(&arguments.name);
     let experiment = read(root, &folder)?;
     let model = given(arguments.model.as_deref(), "--model", "BREW_MODEL", &experiment.model)?;
-    let data = given(arguments.data.as_deref(), "--data", "BREW_DATA", &experiment.data)?;
+    let data = experiment.data.given(arguments.data.as_deref())?;
     ensure!(arguments.seeds > 0, "--seeds 0: give at least one");
     let output = match &arguments.output {
         Some(output) => output.clone(),
@@ -113,11 +160,19 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<ExitCode
         None => build(root)?,
     };
 
-    let runs = Runs { folder: &folder, output: &output, program: &program, model: &model, data: &data };
+    let runs = Runs {
+        folder: &folder,
+        output: &output,
+        program: &program,
+        model: &model,
+        data: &data,
+        sets: &experiment.data,
+        more: &arguments.settings,
+    };
     let mut results = Vec::new();
     for seed in 0..arguments.seeds {
         for arm in &experiment.arms {
-            results.push(runs.arm(arm, seed)?);
+            results.extend(runs.arm(arm, seed)?);
             // After every arm, so that an experiment that is cut off leaves what it has.
             Report::new(&experiment, &results).write(&output)?;
         }
@@ -133,23 +188,79 @@ fn read(root: &Path, folder: &Path) -> anyhow::Result<Experiment> {
         .with_context(|| format!("{} cannot be read; there are: {}", path.display(), names(root)))?;
     let experiment: Experiment = toml::from_str(&text).with_context(|| path.display().to_string())?;
     for (index, arm) in experiment.arms.iter().enumerate() {
-        ensure!(
-            ["train", "distill"].contains(&arm.command.as_str()),
-            "{}: arm {}: command {:?} is neither train nor distill",
-            path.display(),
-            arm.name,
-            arm.command
-        );
-        for teacher in &arm.teachers {
-            ensure!(
-                experiment.arms[..index].iter().any(|earlier| earlier.name == *teacher),
-                "{}: arm {}: its teacher {teacher} is no earlier arm",
-                path.display(),
-                arm.name
-            );
-        }
+        check(arm, &experiment.arms[..index], &experiment.data)
+            .with_context(|| format!("{}: arm {}", path.display(), arm.name))?;
     }
     Ok(experiment)
+}
+
+/// Whether an arm can be run after the `earlier` ones.
+fn check(arm: &Arm, earlier: &[Arm], data: &Data) -> anyhow::Result<()> {
+    let Arm { command, tasks, .. } = arm;
+    ensure!(
+        ["train", "distill"].contains(&command.as_str()),
+        "command {command:?} is neither train nor distill"
+    );
+    for teacher in arm.teachers() {
+        ensure!(earlier.iter().any(|one| one.name == *teacher), "its teacher {teacher} is no earlier arm");
+    }
+    if !tasks.is_empty() {
+        let is_clear = command == "distill" && arm.data.is_none() && arm.teachers.is_empty();
+        ensure!(is_clear, "an arm with tasks is a distill whose tasks have data and teachers");
+    }
+    match data {
+        Data::One(_) => {
+            ensure!(arm.sets().next().is_none(), "names a data set, and there is one without a name")
+        }
+        Data::Several(known) => {
+            let names: Vec<&String> = known.keys().collect();
+            ensure!(arm.sets().next().is_some(), "names no data set; there are {names:?}");
+            for set in arm.sets() {
+                ensure!(known.contains_key(set), "data {set:?} is none of {names:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Data {
+    /// The folder of the data, every data set in it.
+    fn given(&self, value: Option<&Path>) -> anyhow::Result<PathBuf> {
+        match self {
+            Self::One(about) => given(value, "--data", "BREW_DATA", about),
+            Self::Several(sets) => {
+                let names: Vec<&str> = sets.keys().map(String::as_str).collect();
+                let about = format!("a folder that holds the folders {}", names.join(", "));
+                let folder = given(value, "--data", "BREW_DATA", &about)?;
+                for (name, set) in sets {
+                    let path = folder.join(name);
+                    ensure!(
+                        path.is_dir(),
+                        "--data: {} is no folder. It should be {}",
+                        path.display(),
+                        set.about
+                    );
+                }
+                Ok(folder)
+            }
+        }
+    }
+
+    /// The train, dev and test file below `folder` of the data set of this name.
+    fn files(&self, folder: &Path, name: Option<&str>) -> [(&'static str, PathBuf); 3] {
+        let (folder, set) = match (self, name) {
+            (Self::Several(sets), Some(name)) => (folder.join(name), sets.get(name)),
+            _ => (folder.to_path_buf(), None),
+        };
+        let file = |split: &'static str, called: Option<&String>| {
+            (split, folder.join(called.cloned().unwrap_or_else(|| format!("{split}.tsv"))))
+        };
+        [
+            file("train", set.and_then(|set| set.train.as_ref())),
+            file("dev", set.and_then(|set| set.dev.as_ref())),
+            file("test", set.and_then(|set| set.test.as_ref())),
+        ]
+    }
 }
 
 /// The experiments there are.
@@ -200,6 +311,9 @@ struct Runs<'a> {
     program: &'a Path,
     model: &'a Path,
     data: &'a Path,
+    sets: &'a Data,
+    /// `--set` of the user's.
+    more: &'a [String],
 }
 
 impl Runs<'_> {
@@ -207,8 +321,8 @@ impl Runs<'_> {
         self.output.join(format!("{arm}-{seed}"))
     }
 
-    /// The result of one arm, which is run unless it has one.
-    fn arm(&self, arm: &Arm, seed: u64) -> anyhow::Result<ArmResult> {
+    /// The results of one arm, one a task, which is run unless it has them.
+    fn arm(&self, arm: &Arm, seed: u64) -> anyhow::Result<Vec<ArmResult>> {
         let place = self.place(&arm.name, seed);
         let result = place.join("result.json");
         if result.exists() {
@@ -218,7 +332,7 @@ impl Runs<'_> {
             let mut command = Command::new(self.program);
             command.arg(&arm.command).arg(self.folder.join(arm.file()));
             let settings = self.settings(arm, seed).into_iter().map(|(key, value)| format!("{key}={value}"));
-            for setting in arm.set.iter().cloned().chain(settings) {
+            for setting in arm.set.iter().cloned().chain(settings).chain(self.more.iter().cloned()) {
                 command.arg("--set").arg(setting);
             }
             if place.join("checkpoints/index.json").exists() {
@@ -239,17 +353,30 @@ impl Runs<'_> {
             ("training.output_dir".to_owned(), self.place(&arm.name, seed).display().to_string()),
             ("training.seed".to_owned(), (seed + arm.seed_offset).to_string()),
         ];
-        for split in ["train", "dev", "test"] {
-            let file = self.data.join(format!("{split}.tsv"));
-            settings.push((format!("data.{split}"), file.display().to_string()));
+        if arm.tasks.is_empty() {
+            settings.extend(self.taught("", arm.data.as_deref(), &arm.teachers, seed));
         }
-        if !arm.teachers.is_empty() {
-            let models = arm.teachers.iter().map(|teacher| {
+        for (name, task) in &arm.tasks {
+            let of = format!("tasks[{name}].");
+            settings.extend(self.taught(&of, Some(&task.data), &task.teachers, seed));
+        }
+        settings
+    }
+
+    /// The files of a data set and the models of teachers, as fields below `of`.
+    fn taught(&self, of: &str, data: Option<&str>, teachers: &[String], seed: u64) -> Vec<(String, String)> {
+        let files = self.sets.files(self.data, data);
+        let mut settings: Vec<_> = files
+            .into_iter()
+            .map(|(split, file)| (format!("{of}data.{split}"), file.display().to_string()))
+            .collect();
+        if !teachers.is_empty() {
+            let models = teachers.iter().map(|teacher| {
                 // A TOML string: a path may hold what TOML takes for more.
                 toml::Value::from(self.place(teacher, seed).join("model").display().to_string()).to_string()
             });
             let models: Vec<String> = models.collect();
-            settings.push(("teacher.from".to_owned(), format!("[{}]", models.join(", "))));
+            settings.push((format!("{of}teacher.from"), format!("[{}]", models.join(", "))));
         }
         settings
     }
@@ -257,6 +384,8 @@ impl Runs<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -268,11 +397,17 @@ mod tests {
             let folder = root.join("configs").join(name);
             let experiment = read(root, &folder).unwrap();
             for arm in &experiment.arms {
-                assert!(folder.join(arm.file()).exists(), "{name}: {}", arm.name);
+                let text = fs::read_to_string(folder.join(arm.file())).unwrap();
+                let file: toml::Table = toml::from_str(&text).unwrap();
+                let tasks = file.get("tasks").and_then(toml::Value::as_array).into_iter().flatten();
+                let tasks: BTreeSet<_> = tasks.filter_map(|task| task["name"].as_str()).collect();
+                let named: BTreeSet<_> = arm.tasks.keys().map(String::as_str).collect();
+                assert_eq!(tasks, named, "{name}: {}", arm.name);
             }
             let peer = experiment.peer.iter().flat_map(|peer| peer.arms.keys());
             for arm in peer {
-                assert!(experiment.arms.iter().any(|one| one.name == *arm), "{name}: peer's {arm}");
+                let arm = arm.split('/').next().unwrap();
+                assert!(experiment.arms.iter().any(|one| one.name == arm), "{name}: peer's {arm}");
             }
         }
     }
@@ -283,6 +418,78 @@ mod tests {
         assert!(error.contains("--data FOLDER") && error.contains("the SST-2 files"), "{error}");
         let error = given(Some(Path::new("/nowhere")), "--data", "BREW_DATA", "the SST-2 files").unwrap_err();
         assert!(error.to_string().contains("/nowhere"), "{error}");
+    }
+
+    fn arms(text: &str) -> Experiment {
+        let before = "title = \"T\"\nmodel = \"m\"\ndata.a.about = \"the A files\"\n\
+            data.b = { about = \"the B files\", test = \"b-test.tsv\" }\n";
+        toml::from_str(&format!("{before}{text}")).unwrap()
+    }
+
+    #[test]
+    fn tasks_are_given_their_data_and_teachers() {
+        let experiment = arms(
+            "[[arms]]\nname = \"ta\"\ncommand = \"train\"\ndata = \"a\"\n\
+             [[arms]]\nname = \"both\"\ncommand = \"distill\"\n\
+             tasks.x = { data = \"a\", teachers = [\"ta\"] }\ntasks.y = { data = \"b\", teachers = [\"ta\"] }\n",
+        );
+        for (index, arm) in experiment.arms.iter().enumerate() {
+            check(arm, &experiment.arms[..index], &experiment.data).unwrap();
+        }
+        let runs = Runs {
+            folder: Path::new("configs"),
+            output: Path::new("runs"),
+            program: Path::new("textbrew"),
+            model: Path::new("bert"),
+            data: Path::new("data"),
+            sets: &experiment.data,
+            more: &[],
+        };
+        let settings = |arm: usize| {
+            let settings = runs.settings(&experiment.arms[arm], 1);
+            settings.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>()
+        };
+        assert!(settings(0).contains(&"data.test=data/a/test.tsv".to_owned()), "{:?}", settings(0));
+        let expected = [
+            "tasks[x].data.train=data/a/train.tsv",
+            "tasks[x].data.dev=data/a/dev.tsv",
+            "tasks[x].data.test=data/a/test.tsv",
+            "tasks[x].teacher.from=[\"runs/ta-1/model\"]",
+            "tasks[y].data.train=data/b/train.tsv",
+            "tasks[y].data.dev=data/b/dev.tsv",
+            "tasks[y].data.test=data/b/b-test.tsv",
+            "tasks[y].teacher.from=[\"runs/ta-1/model\"]",
+        ];
+        assert_eq!(settings(1)[3..], expected);
+    }
+
+    #[test]
+    fn arms_that_cannot_be_run_are_refused() {
+        let tasks = "tasks.x = { data = \"a\", teachers = [\"one\"] }";
+        for (arm, part) in [
+            ("command = \"run\"\ndata = \"a\"", "neither train nor distill"),
+            ("command = \"train\"", "names no data set"),
+            ("command = \"train\"\ndata = \"c\"", "\"c\" is none of"),
+            ("command = \"distill\"\ndata = \"a\"\nteachers = [\"two\"]", "two is no earlier arm"),
+            (&format!("command = \"train\"\n{tasks}"), "is a distill"),
+            (&format!("command = \"distill\"\ndata = \"a\"\n{tasks}"), "is a distill"),
+        ] {
+            let one = "[[arms]]\nname = \"one\"\ncommand = \"train\"\ndata = \"a\"\n";
+            let experiment = arms(&format!("{one}[[arms]]\nname = \"last\"\n{arm}\n"));
+            let [one, last] = &experiment.arms[..] else { panic!("two arms") };
+            let error = check(last, std::slice::from_ref(one), &experiment.data).unwrap_err().to_string();
+            assert!(error.contains(part), "{arm}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_data_set_says_what_it_should_be() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("a")).unwrap();
+        let error = arms("arms = []").data.given(Some(folder.path())).unwrap_err().to_string();
+        assert!(error.contains("the B files"), "{error}");
+        let error = arms("arms = []").data.given(None).unwrap_err().to_string();
+        assert!(error.contains("--data FOLDER") && error.contains("the folders a, b"), "{error}");
     }
 
     #[test]

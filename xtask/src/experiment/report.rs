@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::statistics::Sample;
-use super::{Experiment, PeerScores};
+use super::{Experiment, Peer, PeerScores};
 
 /// The scores of one file, as `result.json` holds them.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
@@ -20,7 +20,28 @@ struct Scores {
 }
 
 /// The part of `result.json` that is reported.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Deserialize)]
+struct ResultFile {
+    backend: String,
+    parameters: usize,
+    steps: usize,
+    seconds: f64,
+    dev: Option<Scores>,
+    test: Option<Scores>,
+    /// In place of `dev` and `test`, of a run of several tasks.
+    #[serde(default)]
+    tasks: Vec<TaskScores>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TaskScores {
+    name: String,
+    dev: Option<Scores>,
+    test: Option<Scores>,
+}
+
+/// A run's effort and the scores of it or of one of its tasks.
+#[derive(Debug, Clone, Serialize)]
 struct RunResult {
     backend: String,
     parameters: usize,
@@ -30,21 +51,48 @@ struct RunResult {
     test: Scores,
 }
 
-/// One finished arm of one seed.
+/// One finished arm of one seed, or one task of it.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct ArmResult {
     arm: String,
     seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<String>,
     #[serde(flatten)]
     result: RunResult,
 }
 
 impl ArmResult {
-    pub(super) fn read(arm: &str, seed: u64, path: &Path) -> anyhow::Result<Self> {
+    /// The results in a `result.json`: one, or one a task.
+    pub(super) fn read(arm: &str, seed: u64, path: &Path) -> anyhow::Result<Vec<Self>> {
         let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        let result = serde_json::from_str(&text)
-            .with_context(|| format!("{} is no result of a run with dev and test files", path.display()))?;
-        Ok(Self { arm: arm.to_owned(), seed, result })
+        Self::parse(arm, seed, &text)
+            .with_context(|| format!("{} is no result of a run with dev and test files", path.display()))
+    }
+
+    fn parse(arm: &str, seed: u64, text: &str) -> anyhow::Result<Vec<Self>> {
+        let ResultFile { backend, parameters, steps, seconds, dev, test, tasks } =
+            serde_json::from_str(text)?;
+        let parts = match tasks.is_empty() {
+            true => vec![(None, dev, test)],
+            false => tasks.into_iter().map(|task| (Some(task.name), task.dev, task.test)).collect(),
+        };
+        parts
+            .into_iter()
+            .map(|(task, dev, test)| {
+                let (dev, test) = (dev.context("no dev")?, test.context("no test")?);
+                let result = RunResult { backend: backend.clone(), parameters, steps, seconds, dev, test };
+                Ok(Self { arm: arm.to_owned(), seed, task, result })
+            })
+            .collect()
+    }
+
+    /// `arm`, or `arm/task`.
+    fn label(&self) -> String {
+        match &self.task {
+            None => self.arm.clone(),
+            Some(task) => format!("{}/{task}", self.arm),
+        }
     }
 }
 
@@ -67,13 +115,27 @@ impl<'a> Report<'a> {
         Self { experiment, results }
     }
 
-    fn of(&self, arm: &str) -> impl Iterator<Item = &ArmResult> {
-        self.results.iter().filter(move |result| result.arm == arm)
+    fn of(&self, label: &str) -> impl Iterator<Item = &ArmResult> {
+        self.results.iter().filter(move |result| result.label() == label)
     }
 
-    fn row(&self, arm: &str) -> Option<Row> {
+    /// The labels of the results, in the order of the arms and of their tasks.
+    fn labels(&self) -> Vec<String> {
+        let mut labels = Vec::new();
+        for arm in &self.experiment.arms {
+            for result in self.results.iter().filter(|result| result.arm == arm.name) {
+                let label = result.label();
+                if !labels.contains(&label) {
+                    labels.push(label);
+                }
+            }
+        }
+        labels
+    }
+
+    fn row(&self, label: &str) -> Option<Row> {
         let sample = |value: fn(&RunResult) -> f64| {
-            Sample::of(&self.of(arm).map(|one| 100.0 * value(&one.result)).collect::<Vec<_>>())
+            Sample::of(&self.of(label).map(|one| 100.0 * value(&one.result)).collect::<Vec<_>>())
         };
         Some(Row {
             dev: sample(|one| one.dev.accuracy)?,
@@ -83,14 +145,25 @@ impl<'a> Report<'a> {
     }
 
     /// The peer's figures, pooled by the sizes of the same files.
-    fn peer_row(&self, arm: &str) -> Option<Row> {
-        let PeerScores { dev, test } = self.experiment.peer.as_ref()?.arms.get(arm)?;
-        let sizes = sizes(&self.of(arm).next()?.result);
+    fn peer_row(&self, label: &str) -> Option<Row> {
+        let PeerScores { dev, test } = self.experiment.peer.as_ref()?.arms.get(label)?;
+        let sizes = sizes(&self.of(label).next()?.result);
         let pooled: Vec<f64> = dev.iter().zip(test).map(|(&dev, &test)| pool([dev, test], sizes)).collect();
         Some(Row { dev: Sample::of(dev)?, test: Sample::of(test)?, pooled: Sample::of(&pooled)? })
     }
 
-    /// The table of means beside the peer's, then every run.
+    /// The peer's cells, and how far a pooled score is from the peer's.
+    fn beside(&self, label: &str, pooled: Sample) -> Option<String> {
+        let peer = self.peer_row(label)?;
+        let difference = pooled.mean - peer.pooled.mean;
+        let error = pooled
+            .standard_error_of_difference(peer.pooled)
+            .map_or(String::new(), |error| format!(" ± {error:.2}"));
+        let [dev, test, pooled] = [peer.dev, peer.test, peer.pooled].map(cell);
+        Some(format!(" {dev} | {test} | {pooled} | {difference:+.2}{error} |"))
+    }
+
+    /// The table of means, beside the peer's where there are such, then every run.
     pub(super) fn markdown(&self) -> String {
         let mut out = String::new();
         let _ = writeln!(out, "# {}\n", self.experiment.title);
@@ -98,47 +171,29 @@ impl<'a> Report<'a> {
             out,
             "Accuracy in %, mean ± standard deviation over seeds; pooled counts dev and test as one.\n"
         );
-        let peer = self.experiment.peer.as_ref().map_or("peer", |peer| peer.name.as_str());
-        let _ = writeln!(
-            out,
-            "| arm | seeds | dev | test | pooled | {peer} dev | {peer} test | {peer} pooled | difference ± standard error |"
-        );
-        let _ = writeln!(out, "|---|---|---|---|---|---|---|---|---|");
-        for arm in &self.experiment.arms {
-            let Some(row) = self.row(&arm.name) else { continue };
-            let _ = write!(
-                out,
-                "| {} | {} | {} | {} | {} |",
-                arm.name,
-                row.dev.count,
-                cell(row.dev),
-                cell(row.test),
-                cell(row.pooled)
-            );
-            match self.peer_row(&arm.name) {
-                Some(peer) => {
-                    let difference = format!("{:+.2}", row.pooled.mean - peer.pooled.mean);
-                    let error = row
-                        .pooled
-                        .standard_error_of_difference(peer.pooled)
-                        .map_or(String::new(), |error| format!(" ± {error:.2}"));
-                    let _ = writeln!(
-                        out,
-                        " {} | {} | {} | {difference}{error} |",
-                        cell(peer.dev),
-                        cell(peer.test),
-                        cell(peer.pooled)
-                    );
-                }
-                None => out.push_str(" | | | |\n"),
+        let mut header = "| arm | seeds | dev | test | pooled |".to_owned();
+        if let Some(Peer { name, .. }) = &self.experiment.peer {
+            let _ =
+                write!(header, " {name} dev | {name} test | {name} pooled | difference ± standard error |");
+        }
+        let columns = header.matches('|').count() - 1;
+        let _ = writeln!(out, "{header}\n|{}", "---|".repeat(columns));
+        for label in self.labels() {
+            let Some(row) = self.row(&label) else { continue };
+            let [dev, test, pooled] = [row.dev, row.test, row.pooled].map(cell);
+            let _ = write!(out, "| {label} | {} | {dev} | {test} | {pooled} |", row.dev.count);
+            if self.experiment.peer.is_some() {
+                out.push_str(&self.beside(&label, row.pooled).unwrap_or_else(|| " | | | |".to_owned()));
             }
+            out.push('\n');
         }
         let _ = writeln!(out, "\n| arm | seed | dev | test | parameters | steps | seconds | backend |");
         let _ = writeln!(out, "|---|---|---|---|---|---|---|---|");
-        for ArmResult { arm, seed, result } in self.results {
+        for one @ ArmResult { seed, result, .. } in self.results {
             let _ = writeln!(
                 out,
-                "| {arm} | {seed} | {:.2} | {:.2} | {:.1} M | {} | {:.0} | {} |",
+                "| {} | {seed} | {:.2} | {:.2} | {:.1} M | {} | {:.0} | {} |",
+                one.label(),
                 100.0 * result.dev.accuracy,
                 100.0 * result.test.accuracy,
                 result.parameters as f64 / 1e6,
@@ -195,7 +250,7 @@ mod tests {
             dev: scores(100, dev),
             test: scores(300, test),
         };
-        ArmResult { arm: arm.into(), seed, result }
+        ArmResult { arm: arm.into(), seed, task: None, result }
     }
 
     fn experiment() -> Experiment {
@@ -226,6 +281,25 @@ mod tests {
         // 88.75 − 87.75, deviations 2.5/√2 and 0.5/√2 of two each
         assert!(markdown.contains("| +1.00 ± 1.27 |"), "{markdown}");
         assert!(markdown.contains("| teacher | 1 | 90.00 | 90.00 | 1.5 M | 10 | 60 | flex |"), "{markdown}");
+    }
+
+    #[test]
+    fn a_run_of_several_tasks_has_a_row_a_task() {
+        let scores = |dev: f64, test: f64| {
+            format!(
+                r#""dev": {{"examples": 100, "accuracy": {dev}}}, "test": {{"examples": 300, "accuracy": {test}}}"#
+            )
+        };
+        let effort = r#""backend": "flex", "parameters": 1500000, "steps": 10, "seconds": 60.0"#;
+        let (a, b) = (scores(0.5, 0.6), scores(0.7, 0.8));
+        let text = format!(r#"{{{effort}, "tasks": [{{"name": "b", {b}}}, {{"name": "a", {a}}}]}}"#);
+        let results = ArmResult::parse("teacher", 0, &text).unwrap();
+        let markdown = Report::new(&experiment(), &results).markdown();
+        let places = ["| teacher/b | 1 | 70.00 | 80.00 |", "| teacher/a | 1 | 50.00 | 60.00 |"]
+            .map(|row| markdown.find(row).unwrap_or_else(|| panic!("{row}: {markdown}")));
+        assert!(places[0] < places[1], "{markdown}");
+        let text = format!(r#"{{{effort}, "dev": null, "test": null}}"#);
+        assert!(ArmResult::parse("teacher", 0, &text).unwrap_err().to_string().contains("no dev"));
     }
 
     #[test]
