@@ -17,7 +17,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Train a model on labels: a teacher, or a baseline to compare a student with
     Train(RunArgs),
-    /// Distil a teacher into a student
+    /// Distil a teacher into a student, or the teachers of several tasks into one
     Distill(RunArgs),
     /// Measure a model on a labelled file
     Evaluate(EvaluateArgs),
@@ -45,7 +45,8 @@ pub(crate) struct RunArgs {
     /// Run file (.toml or .json)
     pub(crate) run: PathBuf,
 
-    /// Change a field of the run file, such as `training.optimizer.lr=1e-4`; may be repeated
+    /// Change a field of the run file, such as `training.optimizer.lr=1e-4` or, of one of several
+    /// tasks, `tasks[sst2].data.train=FILE`; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) settings: Vec<String>,
 
@@ -90,7 +91,7 @@ pub(crate) struct DataArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArgs {
-    /// Hugging Face folder, or the folder of a finished run
+    /// Hugging Face folder, or the folder of a finished run; of several tasks, RUN/model/TASK
     pub(crate) model: PathBuf,
 
     #[command(flatten)]
@@ -106,7 +107,7 @@ pub(crate) struct EvaluateArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct PredictArgs {
-    /// Hugging Face folder, or the folder of a finished run
+    /// Hugging Face folder, or the folder of a finished run; of several tasks, RUN/model/TASK
     pub(crate) model: PathBuf,
 
     #[command(flatten)]
@@ -122,7 +123,7 @@ pub(crate) struct PredictArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ParamsArgs {
-    /// Hugging Face folder, or the folder of a finished run
+    /// Hugging Face folder, or the folder of a finished run; of several tasks, RUN/model/TASK
     pub(crate) model: PathBuf,
 
     /// Levels of the module tree that are shown

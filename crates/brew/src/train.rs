@@ -53,7 +53,8 @@ pub struct Summary {
 /// `stop` ends the run after the step during which it becomes true, with a checkpoint.
 ///
 /// # Errors
-/// Everything that [`Run::check`] finds before training; later what keeps training from going on.
+/// Everything that [`Run::check`] finds before training, which refuses a configuration of several tasks:
+/// [`distill_tasks`](crate::distill_tasks) is for those. Later what keeps training from going on.
 pub fn train(
     backend: BackendKind,
     config: RunConfig,
