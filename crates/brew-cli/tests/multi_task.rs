@@ -57,6 +57,9 @@ max_length = 10
 batch_size = 8
 "#;
 
+/// The teachers' width is 8, the student's 32; both tasks share the projection.
+const HIDDEN: &str = r#"distillation.intermediate_matches=[{layer_T=2,layer_S=2,feature="hidden",loss="hidden_mse",proj=["linear",32,8]}]"#;
+
 /// A shop with both teachers and `tasks.toml`.
 fn taught() -> Workshop {
     let shop = Workshop::new();
@@ -197,6 +200,29 @@ fn a_task_may_have_several_teachers_and_outputs_may_be_kept() {
     let last = |run: &str| events(&shop, run, "report").last().unwrap()["loss"].as_f64().unwrap();
     let (kept, computed) = (last("kept"), last("computed"));
     assert!((kept - computed).abs() < 1e-4 * computed, "{kept}, computed {computed}");
+}
+
+#[test]
+fn each_task_may_change_its_texts_and_have_a_teacher_of_other_tokens() {
+    let shop = taught();
+    let deleting = r#"tasks[noun].data.augmentation=[{name="deleting",p=0.2}]"#;
+    shop.succeed(&distil(&[deleting, "training.output_dir=changed"]));
+
+    let mut vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n".to_owned();
+    for letter in 'a'..='z' {
+        let _ = writeln!(vocabulary, "{letter}\n##{letter}");
+    }
+    fs::create_dir(shop.path("letters")).unwrap();
+    shop.write("letters/vocab.txt", vocabulary);
+    let config = workshop::config(32, 2).replace("\"vocab_size\": 15", "\"vocab_size\": 57");
+    shop.write("letters.json", config.replace("embeddings\": 16", "embeddings\": 40"));
+    let letters = ["model.config=letters.json", "model.tokenizer=letters", "training.output_dir=spelled"];
+    let lengths = ["tasks[opinion].data.max_length=32", "tasks[noun].data.max_length=32"];
+    shop.succeed(&distil(&[&letters[..], &lengths[..], &[HIDDEN]].concat()));
+    let reports = events(&shop, "spelled", "report");
+    for task in ["opinion", "noun"] {
+        assert!(!losses(&reports, &format!("{task}/hidden_hidden_mse_2_2")).is_empty(), "{task}");
+    }
 }
 
 #[test]
