@@ -3,6 +3,7 @@
 //! Every finished arm leaves its `result.json`, by which it is skipped when the experiment is started
 //! again; an arm that was cut off goes on from its last checkpoint.
 
+mod data;
 mod report;
 mod statistics;
 
@@ -15,6 +16,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde::Deserialize;
 
+use data::Data;
 use report::{ArmResult, Report};
 
 #[derive(Debug, Args)]
@@ -59,26 +61,6 @@ struct Experiment {
     data: Data,
     arms: Vec<Arm>,
     peer: Option<Peer>,
-}
-
-/// What `--data` is and where to get it: one folder, or one that holds a folder for each data set, by name.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a text about one data set, or a table `[data.NAME]` for each of several")]
-enum Data {
-    One(String),
-    Several(BTreeMap<String, DataSet>),
-}
-
-/// One of several data sets.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DataSet {
-    /// What it is and where to get it.
-    about: String,
-    /// Its files where they are not called train.tsv, dev.tsv and test.tsv.
-    train: Option<String>,
-    dev: Option<String>,
-    test: Option<String>,
 }
 
 /// One run file with its settings.
@@ -208,59 +190,16 @@ fn check(arm: &Arm, earlier: &[Arm], data: &Data) -> anyhow::Result<()> {
         let is_clear = command == "distill" && arm.data.is_none() && arm.teachers.is_empty();
         ensure!(is_clear, "an arm with tasks is a distill whose tasks have data and teachers");
     }
-    match data {
-        Data::One(_) => {
-            ensure!(arm.sets().next().is_none(), "names a data set, and there is one without a name")
-        }
-        Data::Several(known) => {
-            let names: Vec<&String> = known.keys().collect();
+    match data.names() {
+        None => ensure!(arm.sets().next().is_none(), "names a data set, and there is one without a name"),
+        Some(names) => {
             ensure!(arm.sets().next().is_some(), "names no data set; there are {names:?}");
             for set in arm.sets() {
-                ensure!(known.contains_key(set), "data {set:?} is none of {names:?}");
+                ensure!(names.contains(&set.as_str()), "data {set:?} is none of {names:?}");
             }
         }
     }
     Ok(())
-}
-
-impl Data {
-    /// The folder of the data, every data set in it.
-    fn given(&self, value: Option<&Path>) -> anyhow::Result<PathBuf> {
-        match self {
-            Self::One(about) => given(value, "--data", "BREW_DATA", about),
-            Self::Several(sets) => {
-                let names: Vec<&str> = sets.keys().map(String::as_str).collect();
-                let about = format!("a folder that holds the folders {}", names.join(", "));
-                let folder = given(value, "--data", "BREW_DATA", &about)?;
-                for (name, set) in sets {
-                    let path = folder.join(name);
-                    ensure!(
-                        path.is_dir(),
-                        "--data: {} is no folder. It should be {}",
-                        path.display(),
-                        set.about
-                    );
-                }
-                Ok(folder)
-            }
-        }
-    }
-
-    /// The train, dev and test file below `folder` of the data set of this name.
-    fn files(&self, folder: &Path, name: Option<&str>) -> [(&'static str, PathBuf); 3] {
-        let (folder, set) = match (self, name) {
-            (Self::Several(sets), Some(name)) => (folder.join(name), sets.get(name)),
-            _ => (folder.to_path_buf(), None),
-        };
-        let file = |split: &'static str, called: Option<&String>| {
-            (split, folder.join(called.cloned().unwrap_or_else(|| format!("{split}.tsv"))))
-        };
-        [
-            file("train", set.and_then(|set| set.train.as_ref())),
-            file("dev", set.and_then(|set| set.dev.as_ref())),
-            file("test", set.and_then(|set| set.test.as_ref())),
-        ]
-    }
 }
 
 /// The experiments there are.
@@ -421,8 +360,8 @@ mod tests {
     }
 
     fn arms(text: &str) -> Experiment {
-        let before = "title = \"T\"\nmodel = \"m\"\ndata.a.about = \"the A files\"\n\
-            data.b = { about = \"the B files\", test = \"b-test.tsv\" }\n";
+        let before = "title = \"T\"\nmodel = \"m\"\ndata.a.about = \"A\"\n\
+            data.b = { about = \"B\", test = \"b-test.tsv\" }\n";
         toml::from_str(&format!("{before}{text}")).unwrap()
     }
 
@@ -480,16 +419,6 @@ mod tests {
             let error = check(last, std::slice::from_ref(one), &experiment.data).unwrap_err().to_string();
             assert!(error.contains(part), "{arm}: {error}");
         }
-    }
-
-    #[test]
-    fn a_missing_data_set_says_what_it_should_be() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("a")).unwrap();
-        let error = arms("arms = []").data.given(Some(folder.path())).unwrap_err().to_string();
-        assert!(error.contains("the B files"), "{error}");
-        let error = arms("arms = []").data.given(None).unwrap_err().to_string();
-        assert!(error.contains("--data FOLDER") && error.contains("the folders a, b"), "{error}");
     }
 
     #[test]
