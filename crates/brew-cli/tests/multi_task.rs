@@ -166,10 +166,10 @@ fn a_stopped_run_of_two_tasks_ends_as_one_that_was_not() {
     let shop = taught();
     let dropout = fs::read_to_string(shop.path("wide.json")).unwrap();
     assert!(!dropout.contains("dropout"), "dropout is at its default of 0.1");
-    let keep = ["evaluation.keep=\"best\"", "training.ckpt_epoch_frequency=1"];
+    let keep = ["evaluation.keep=\"best\"", "training.ckpt_steps=4"];
     shop.succeed(&distil(&[&keep[..], &["training.output_dir=whole"]].concat()));
 
-    // Cut off: the state after the first epoch, as if the process had ended there.
+    // Cut off after a checkpoint in the middle of an epoch.
     let arguments = distil(&[&keep[..], &["training.output_dir=halves"]].concat());
     let mut child = shop.command(&arguments).stderr(Stdio::null()).spawn().unwrap();
     let index = shop.path("halves/checkpoints/index.json");
