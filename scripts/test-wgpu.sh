@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Repeats a golden training run on the `wgpu` backend and compares every loss and the final logits, with wgpu's wider
+# Repeats golden training runs on the `wgpu` backend and compares every loss and the final logits, with wgpu's wider
 # tolerance. Uses the CPU driver of scripts/install-vulkan.sh where it is installed; BREW_VULKAN=gpu leaves the choice
-# of the driver to the system.
+# of the driver to the system. On the CPU driver a run takes about a minute.
 #
-#   scripts/test-wgpu.sh
+#   scripts/test-wgpu.sh                        every run
+#   scripts/test-wgpu.sh basic_ce,multitask     these
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,4 +16,5 @@ if [ "${BREW_VULKAN:-cpu}" = cpu ]; then
     fi
     export VK_ICD_FILENAMES="${drivers[0]}" VK_DRIVER_FILES="${drivers[0]}"
 fi
-cargo test -p brew --features wgpu --test golden_trajectories wgpu
+if [ $# -gt 0 ]; then export BREW_GOLDEN_CASES="$1"; fi
+cargo test -p brew --features wgpu --test golden_trajectories wgpu -- --nocapture
