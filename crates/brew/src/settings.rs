@@ -135,7 +135,11 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
         let folders = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
         let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap()).map(|file| file.unwrap().path());
-        let runs = files.filter(|file| file.file_name().is_some_and(|name| name != "experiment.toml"));
+        let is_run = |file: &Path| {
+            file.extension().is_some_and(|extension| extension == "toml")
+                && !file.ends_with("experiment.toml")
+        };
+        let runs = files.filter(|file| is_run(file));
         let mut count = 0;
         for file in runs {
             load_run(&file, &[]).unwrap_or_else(|error| panic!("{error}"));
