@@ -17,7 +17,7 @@ pub(crate) fn log_softmax<B: Backend, const D: usize>(x: Tensor<B, D>, dim: usiz
     let sum = shifted.clone().exp().sum_dim(dim);
     let constant = sum.clone().detach();
     let inverse = constant.ones_like() / constant.clone();
-    shifted - (constant.log() + (sum * inverse).sub_scalar(1.0))
+    shifted - (constant.clone().log() + (sum - constant) * inverse)
 }
 
 #[cfg(test)]
