@@ -67,7 +67,7 @@ pub fn required_layers(loss: &str) -> Option<usize> {
 /// | `feature` | what is compared | `hidden`, `attention`, `attention_scores`, `queries`, `keys`, `values` |
 /// | `loss` | name in the loss registry | |
 /// | `weight` | weight in the total loss, 1 where it is left out | ≥ 0 |
-/// | `proj` | maps the student's width to the teacher's: `["linear", 384, 768]` or with a fourth item, `{"lr": 1e-3}` | see [`ProjectionName`] |
+/// | `proj` | maps the student's width to the teacher's: `["linear", 384, 768]` or with a fourth item, `{"lr": 1e-3}` | see [`ProjectionConfig`] |
 /// | `teacher` | which of several teachers, 0 = first and the default | below their number |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
