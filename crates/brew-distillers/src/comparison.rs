@@ -11,6 +11,7 @@ use brew_losses::{
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Int, Tensor};
 
+use crate::distillation::Outputs;
 use crate::matches::{Match, wanted};
 use crate::{AdaptorOutput, CustomMatch, DistillError, LossTerms, Projection, StepContext, Wants};
 
@@ -86,15 +87,14 @@ impl<B: AutodiffBackend> Comparison<B> {
         self.matches.iter().map(Match::projection_group).collect()
     }
 
-    /// The loss terms of a student beside `teachers`, whose predictions are `soft`.
+    /// The loss terms of a student beside its teachers.
     pub(crate) fn terms(
         &self,
         projections: &[Option<Projection<B>>],
-        student: &AdaptorOutput<B>,
-        soft: &AdaptorOutput<B>,
-        teachers: &[AdaptorOutput<B>],
+        outputs: &Outputs<B>,
         context: &StepContext,
     ) -> Result<LossTerms<B>, DistillError> {
+        let Outputs { student, soft, teachers } = outputs;
         let mut terms = LossTerms::default();
         if let Some(loss) = self.kd_loss(student, soft)? {
             terms.push("kd_loss", loss, self.kd_weight(context));

@@ -58,21 +58,38 @@ impl<B: AutodiffBackend, M, T> Distillation<B, M, T> {
     }
 }
 
-/// What the teachers say of a batch: their mean prediction, and each one's outputs.
-pub(crate) fn teachers_outputs<B: AutodiffBackend, T>(
-    teachers: &Ensemble<B::InnerBackend, T>,
-    batch: &T,
-    wants: Wants,
-) -> Result<(AdaptorOutput<B>, Vec<AdaptorOutput<B>>), DistillError> {
-    let outputs = teachers.outputs(batch, wants)?;
-    let soft = AdaptorOutput {
-        logits: teachers.mean_logits(&outputs)?,
-        logits_mask: outputs[0].logits_mask.clone(),
-        aligned: outputs[0].aligned,
-        ..AdaptorOutput::default()
-    };
-    let outputs = outputs.into_iter().map(AdaptorOutput::from_inner).collect();
-    Ok((AdaptorOutput::from_inner(soft), outputs))
+/// What both sides say of a batch.
+pub(crate) struct Outputs<B: AutodiffBackend> {
+    pub(crate) student: AdaptorOutput<B>,
+    /// The teachers' mean prediction.
+    pub(crate) soft: AdaptorOutput<B>,
+    pub(crate) teachers: Vec<AdaptorOutput<B>>,
+}
+
+impl<B: AutodiffBackend> Outputs<B> {
+    /// Runs the teachers, then the student in training.
+    pub(crate) fn of<M, T>(
+        student: &M,
+        adaptor: &dyn Adaptor<B, M, T>,
+        teachers: &Ensemble<B::InnerBackend, T>,
+        batch: &T,
+        wants: Wants,
+        context: &StepContext,
+    ) -> Result<Self, DistillError> {
+        let outputs = teachers.outputs(batch, wants)?;
+        let soft = AdaptorOutput {
+            logits: teachers.mean_logits(&outputs)?,
+            logits_mask: outputs[0].logits_mask.clone(),
+            aligned: outputs[0].aligned,
+            ..AdaptorOutput::default()
+        };
+        let forward = ForwardContext { dropout: Some(context.dropout()), wants };
+        Ok(Self {
+            student: adaptor.adapt(student, batch, forward)?,
+            soft: AdaptorOutput::from_inner(soft),
+            teachers: outputs.into_iter().map(AdaptorOutput::from_inner).collect(),
+        })
+    }
 }
 
 impl<B, M, T> Objective<B, M, T> for Distillation<B, M, T>
@@ -86,10 +103,8 @@ where
         batch: &T,
         context: &StepContext,
     ) -> Result<LossTerms<B>, DistillError> {
-        let wants = self.comparison.wants();
-        let (soft, teachers) = teachers_outputs(&self.teachers, batch, wants)?;
-        let forward = ForwardContext { dropout: Some(context.dropout()), wants };
-        let student = self.adaptor.adapt(&trainable.student, batch, forward)?;
-        self.comparison.terms(&trainable.projections, &student, &soft, &teachers, context)
+        let (student, wants) = (&trainable.student, self.comparison.wants());
+        let outputs = Outputs::of(student, self.adaptor.as_ref(), &self.teachers, batch, wants, context)?;
+        self.comparison.terms(&trainable.projections, &outputs, context)
     }
 }

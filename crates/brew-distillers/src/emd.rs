@@ -7,11 +7,11 @@ use burn::tensor::backend::AutodiffBackend;
 use serde_json::{Value, json};
 
 use crate::comparison::Comparison;
-use crate::distillation::teachers_outputs;
+use crate::distillation::Outputs;
 use crate::matches::masks;
 use crate::{
-    Adaptor, AdaptorOutput, DistillError, Ensemble, ForwardContext, LossTerms, Objective, Projection,
-    StepContext, Student, Teacher, Trainable, Wants,
+    Adaptor, AdaptorOutput, DistillError, Ensemble, LossTerms, Objective, Projection, StepContext, Student,
+    Teacher, Trainable, Wants,
 };
 
 /// The least cost of a layer, as a share of the mean: one that costs nothing gains much mass, not all.
@@ -287,15 +287,13 @@ where
         context: &StepContext,
     ) -> Result<LossTerms<B>, DistillError> {
         let wants = self.comparison.wants().or(self.emd.wants());
-        let (soft, teachers) = teachers_outputs(&self.teacher, batch, wants)?;
-        let forward = ForwardContext { dropout: Some(context.dropout()), wants };
-        let student = self.adaptor.adapt(&trainable.student, batch, forward)?;
-        let projections = &trainable.projections;
-        let mut terms = self.comparison.terms(projections, &student, &soft, &teachers, context)?;
+        let (student, projections) = (&trainable.student, &trainable.projections);
+        let outputs = Outputs::of(student, self.adaptor.as_ref(), &self.teacher, batch, wants, context)?;
+        let mut terms = self.comparison.terms(projections, &outputs, context)?;
         // The last projection is the one of all layers.
         let projection = projections.last().and_then(Option::as_ref);
         let projection = self.emd.config.proj.as_ref().and(projection);
-        self.emd.push(&mut terms, projection, &student, &teachers[0])?;
+        self.emd.push(&mut terms, projection, &outputs.student, &outputs.teachers[0])?;
         Ok(terms)
     }
 
@@ -315,7 +313,7 @@ mod tests {
     use burn::tensor::TensorData;
 
     use super::*;
-    use crate::{ModelTeacher, Objective};
+    use crate::{ForwardContext, ModelTeacher, Objective};
 
     #[test]
     fn cheap_layers_gain_mass() {

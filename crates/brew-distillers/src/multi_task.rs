@@ -6,10 +6,10 @@ use brew_random::Key;
 use burn::tensor::backend::AutodiffBackend;
 
 use crate::comparison::Comparison;
-use crate::distillation::teachers_outputs;
+use crate::distillation::Outputs;
 use crate::{
-    Adaptor, BatchSource, Counted, DistillError, Ensemble, EpochBatches, ForwardContext, LossTerms,
-    Objective, StepContext, Student, Teacher, Trainable,
+    Adaptor, BatchSource, Counted, DistillError, Ensemble, EpochBatches, LossTerms, Objective, StepContext,
+    Student, Teacher, Trainable,
 };
 
 /// A batch of one of several tasks.
@@ -101,11 +101,10 @@ where
         let task = self.tasks.get(batch.task).ok_or_else(|| {
             DistillError::batch(format!("a batch of task {}, but there are {}", batch.task, self.tasks.len()))
         })?;
-        let wants = self.comparison.wants();
-        let (soft, teachers) = teachers_outputs(&task.teachers, &batch.batch, wants)?;
-        let forward = ForwardContext { dropout: Some(context.dropout()), wants };
-        let student = task.adaptor.adapt(&trainable.student, &batch.batch, forward)?;
-        let terms = self.comparison.terms(&trainable.projections, &student, &soft, &teachers, context)?;
+        let (student, wants) = (&trainable.student, self.comparison.wants());
+        let outputs =
+            Outputs::of(student, task.adaptor.as_ref(), &task.teachers, &batch.batch, wants, context)?;
+        let terms = self.comparison.terms(&trainable.projections, &outputs, context)?;
         Ok(terms.within(&task.name))
     }
 }
