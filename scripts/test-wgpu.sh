@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Repeats golden training runs on the `wgpu` backend and compares every loss and the final logits, with wgpu's wider
 # tolerance. Uses the CPU driver of scripts/install-vulkan.sh where it is installed; BREW_VULKAN=gpu leaves the choice
-# of the driver to the system. On the CPU driver a run takes minutes.
+# of the driver to the system. On the CPU driver they take some minutes in all.
 #
 #   scripts/test-wgpu.sh                        every run
 #   scripts/test-wgpu.sh basic_ce,multitask     these

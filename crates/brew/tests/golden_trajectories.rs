@@ -121,7 +121,7 @@ struct Case {
 }
 
 fn every_case(run: impl Fn(&Case)) {
-    // Only the cases of these names, separated by commas: a software driver takes minutes for each.
+    // Only the cases of these names, separated by commas: a software driver is slow.
     let chosen = std::env::var("BREW_GOLDEN_CASES").ok();
     let is_chosen = |folder: &Path| {
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
