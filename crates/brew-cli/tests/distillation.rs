@@ -125,3 +125,18 @@ fn assert_same_losses(shop: &Workshop, found: &str, expected: &str) {
         assert!((found - expected).abs() <= 1e-4 * expected, "{found}, expected {expected}");
     }
 }
+
+#[test]
+fn a_teacher_with_fewer_positions_than_a_text_may_have_is_refused() {
+    let shop = taught();
+    shop.write(
+        "long.json",
+        workshop::config(8, 2).replace("\"max_position_embeddings\": 16", "\"max_position_embeddings\": 40"),
+    );
+    let settings = ["model.config=long.json", "data.max_length=32"];
+    shop.refuse(
+        &distil("training.output_dir=no", &settings),
+        2,
+        &["data.max_length", "teacher", "16 positions"],
+    );
+}

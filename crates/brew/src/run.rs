@@ -125,12 +125,16 @@ impl Run {
         check_mask(&mut fit, &data.augmentation, &tokenizer);
         for (index, folder) in teacher_folders.iter().enumerate() {
             let teacher = BertConfig::from_file(&folder.join("config.json"))?;
-            let own = match folder == &tokenizer_folder {
-                true => None,
-                false => {
-                    Some(TextTokenizer::from_folder(folder)?).filter(|own| !own.same_vocabulary(&tokenizer))
-                }
+            let own = if folder == &tokenizer_folder {
+                None
+            } else {
+                Some(TextTokenizer::from_folder(folder)?).filter(|own| !own.same_vocabulary(&tokenizer))
             };
+            if own.is_none() && teacher.max_position_embeddings < data.max_length {
+                let positions = teacher.max_position_embeddings;
+                let remedy = format!("the teacher {} has {positions} positions; lower it", folder.display());
+                fit.push(Problem::new("data.max_length", data.max_length, remedy));
+            }
             check_vocabulary(&mut fit, "teacher", &teacher, own.as_ref().unwrap_or(&tokenizer));
             if own.is_some() {
                 check_own_tokens(&mut fit, &config, index, folder);
