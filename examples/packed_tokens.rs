@@ -13,7 +13,7 @@ use brew::classification::ClassifierAdaptor;
 use brew::config::TrainingConfig;
 use brew::data::{Batch, Collator, Feature};
 use brew::distillers::{BasicTrainer, Callback, CallbackError, Counted, Hooks, StepReport};
-use brew::models::{BertConfig, BertForSequenceClassification, EncoderInput, Mode, OutputRequest};
+use brew::models::{EncoderConfig, EncoderInput, Mode, OutputRequest, SequenceClassifier};
 use brew::random::{Key, Stream};
 use burn::backend::Autodiff;
 use burn::module::AutodiffModule;
@@ -27,14 +27,14 @@ const BATCH: u64 = 32;
 
 fn main() -> Result<()> {
     let device = Default::default();
-    let config = BertConfig {
+    let config = EncoderConfig {
         hidden_size: 384,
         num_hidden_layers: 6,
         num_attention_heads: 12,
         intermediate_size: 1536,
-        ..BertConfig::default()
+        ..EncoderConfig::default()
     };
-    let model = BertForSequenceClassification::<B>::try_new(&config, Key::new(1), &device)?;
+    let model = SequenceClassifier::<B>::try_new(&config, Key::new(1), &device)?;
 
     // The same texts twice, padded first; without their lengths, padding is computed.
     let mut batches = Vec::new();

@@ -13,7 +13,7 @@ use brew::config::{
 };
 use brew::data::{Batch, BatchSampler, Collator, Feature};
 use brew::distillers::{Callback, CallbackError, GeneralDistiller, Hooks, ModelTeacher, StepReport};
-use brew::models::{BertConfig, BertForSequenceClassification, StudentHead};
+use brew::models::{EncoderConfig, SequenceClassifier, StudentHead};
 use brew::random::Key;
 use burn::backend::Autodiff;
 use burn::module::{AutodiffModule, Module};
@@ -26,7 +26,7 @@ const PAD: u32 = 0;
 
 fn main() -> Result<()> {
     let device = Default::default();
-    let config = BertConfig {
+    let config = EncoderConfig {
         vocab_size: VOCABULARY,
         hidden_size: 64,
         num_hidden_layers: 6,
@@ -35,18 +35,18 @@ fn main() -> Result<()> {
         max_position_embeddings: 32,
         // Larger than BERT's 0.02, or a random model says the same of every text.
         initializer_range: 0.2,
-        ..BertConfig::default()
+        ..EncoderConfig::default()
     };
-    let teacher = BertForSequenceClassification::<Flex>::try_new(&config, Key::new(1), &device)?;
+    let teacher = SequenceClassifier::<Flex>::try_new(&config, Key::new(1), &device)?;
     // The student has layers 1, 3 and 5 of another random model: as wide, half as deep.
-    let other = BertForSequenceClassification::<B>::try_new(&config, Key::new(2), &device)?;
+    let other = SequenceClassifier::<B>::try_new(&config, Key::new(2), &device)?;
     let (student, _) =
-        BertForSequenceClassification::from_layers(&other, &config, &[1, 3, 5], StudentHead::Copy, &device)?;
+        SequenceClassifier::from_layers(&other, &config, &[1, 3, 5], StudentHead::Copy, &device)?;
 
     let train = random_texts(Key::new(3), 1024);
     let test = random_texts(Key::new(4), 256);
     let collator = Collator::new(PAD);
-    let agreement = |student: &BertForSequenceClassification<Flex>| -> Result<f64> {
+    let agreement = |student: &SequenceClassifier<Flex>| -> Result<f64> {
         let teacher = classify(&teacher, &test, 64, collator, &device)?;
         let student = classify(student, &test, 64, collator, &device)?;
         let same = teacher.iter().zip(&student).filter(|(t, s)| argmax(t) == argmax(s)).count();

@@ -6,7 +6,7 @@ use brew::classification::{ClassifierAdaptor, InnerAdaptor, TextBatches, argmax,
 use brew::config::{OptimizerConfig, ScheduleConfig, ScheduleName, TrainingConfig};
 use brew::data::{BatchSampler, Collator, Feature, metrics};
 use brew::distillers::{BasicTrainer, Hooks, ModelTeacher};
-use brew::models::{BertConfig, BertForSequenceClassification};
+use brew::models::{EncoderConfig, SequenceClassifier};
 use brew::random::Key;
 use burn::backend::Autodiff;
 use burn::module::AutodiffModule;
@@ -14,7 +14,7 @@ use burn_flex::Flex;
 
 /// The backend students train on; teachers run on `Flex`.
 pub(crate) type B = Autodiff<Flex>;
-pub(crate) type Classifier<B> = BertForSequenceClassification<B>;
+pub(crate) type Classifier<B> = SequenceClassifier<B>;
 
 pub(crate) const WORDS: usize = 200;
 const PAD: u32 = 0;
@@ -79,7 +79,7 @@ pub(crate) fn feature(id: u64, tokens: impl Iterator<Item = u32>, label: Option<
 
 /// A BERT of so many layers and hidden units with random weights.
 pub(crate) fn classifier(layers: usize, width: usize, classes: usize, key: Key) -> Result<Classifier<B>> {
-    let config = BertConfig {
+    let config = EncoderConfig {
         vocab_size: VOCABULARY,
         hidden_size: width,
         num_hidden_layers: layers,
@@ -87,7 +87,7 @@ pub(crate) fn classifier(layers: usize, width: usize, classes: usize, key: Key) 
         intermediate_size: 2 * width,
         max_position_embeddings: 64,
         initializer_range: 0.1,
-        ..BertConfig::default()
+        ..EncoderConfig::default()
     }
     .with_labels((0..classes).map(|class| format!("class {class}")));
     Ok(Classifier::try_new(&config, key, &Default::default())?)

@@ -8,13 +8,13 @@ use crate::dropout::Dropout;
 use crate::exact::{LayerNorm, softmax};
 use crate::init::Builder;
 use crate::packing::Layout;
-use crate::{BertConfig, ModelError, OutputRequest};
+use crate::{EncoderConfig, ModelError, OutputRequest};
 
 /// Self-attention with its output layer, residual and LayerNorm.
 ///
 /// `softmax(Q·Kᵀ/√d + mask)·V` (Vaswani et al., "Attention is all you need", 2017).
 #[derive(Module, Debug)]
-pub struct BertAttention<B: Backend> {
+pub struct SelfAttention<B: Backend> {
     /// `[hidden, hidden]`.
     pub query: Linear<B>,
     /// `[hidden, hidden]`.
@@ -47,11 +47,11 @@ pub(crate) struct AttentionFeatures<B: Backend> {
     pub(crate) values: Option<Tensor<B, 3>>,
 }
 
-impl<B: Backend> BertAttention<B> {
+impl<B: Backend> SelfAttention<B> {
     pub(crate) fn build(
         builder: &mut Builder<'_, B>,
         path: &str,
-        config: &BertConfig,
+        config: &EncoderConfig,
     ) -> Result<Self, ModelError> {
         Ok(Self {
             query: builder.linear(&format!("{path}.query"))?,
@@ -116,15 +116,13 @@ mod tests {
     use burn::tensor::TensorData;
 
     use super::*;
-    use crate::{BertForSequenceClassification, EncoderInput, Mode, ModelOutput, from_state_dict, tiny};
+    use crate::{EncoderInput, Mode, ModelOutput, SequenceClassifier, from_state_dict, tiny};
 
     const LENGTHS: [usize; 2] = [5, 3];
 
-    fn forward<B: Backend>(
-        lengths: Option<Vec<usize>>,
-    ) -> (BertForSequenceClassification<B>, ModelOutput<B>) {
+    fn forward<B: Backend>(lengths: Option<Vec<usize>>) -> (SequenceClassifier<B>, ModelOutput<B>) {
         let device = Default::default();
-        let model: BertForSequenceClassification<B> =
+        let model: SequenceClassifier<B> =
             from_state_dict(&tiny::config(), tiny::weights().into_iter().collect(), &device).unwrap();
         let input = EncoderInput {
             input_ids: Tensor::from_ints([[2, 5, 7, 3, 4], [2, 9, 3, 0, 0]], &device),

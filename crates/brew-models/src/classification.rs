@@ -8,15 +8,15 @@ use burn::nn::Linear;
 use burn::tensor::{TensorData, backend::Backend};
 
 use crate::dropout::Dropout;
-use crate::encoder::BertEncoder;
+use crate::encoder::Encoder;
 use crate::init::{Builder, Initialiser, ParameterSource};
 use crate::names::{ParameterSpec, parameter_specs};
 use crate::state::{check_shapes, read_parameters};
-use crate::{BertConfig, BertModel, EncoderInput, Mode, ModelError, ModelOutput, OutputRequest};
+use crate::{EncoderConfig, EncoderInput, Mode, ModelError, ModelOutput, OutputRequest, PretrainedModel};
 
 /// `tanh(x·W + b)` of the first token.
 #[derive(Module, Debug)]
-pub struct BertPooler<B: Backend> {
+pub struct Pooler<B: Backend> {
     /// `[hidden, hidden]`.
     pub dense: Linear<B>,
 }
@@ -24,17 +24,17 @@ pub struct BertPooler<B: Backend> {
 /// BERT's encoder, pooler and a linear classifier: transformers' `BertForSequenceClassification`.
 ///
 /// ```
-/// use brew_models::{BertConfig, BertForSequenceClassification, EncoderInput, Mode, OutputRequest};
+/// use brew_models::{EncoderConfig, SequenceClassifier, EncoderInput, Mode, OutputRequest};
 /// use brew_random::Key;
 /// use brew_testkit::TestBackend;
 /// use burn::tensor::Tensor;
 ///
-/// let config = BertConfig {
+/// let config = EncoderConfig {
 ///     vocab_size: 20, hidden_size: 8, num_hidden_layers: 2, num_attention_heads: 2,
-///     intermediate_size: 16, max_position_embeddings: 16, ..BertConfig::default()
+///     intermediate_size: 16, max_position_embeddings: 16, ..EncoderConfig::default()
 /// };
 /// let device = Default::default();
-/// let model = BertForSequenceClassification::<TestBackend>::new(&config, Key::new(42), &device);
+/// let model = SequenceClassifier::<TestBackend>::new(&config, Key::new(42), &device);
 /// let input = EncoderInput {
 ///     input_ids: Tensor::from_ints([[2, 7, 3]], &device),
 ///     attention_mask: Tensor::ones([1, 3], &device),
@@ -48,11 +48,11 @@ pub struct BertPooler<B: Backend> {
 /// assert!(output.attentions.is_empty());
 /// ```
 #[derive(Module, Debug)]
-pub struct BertForSequenceClassification<B: Backend> {
+pub struct SequenceClassifier<B: Backend> {
     /// Embeddings and layers.
-    pub encoder: BertEncoder<B>,
+    pub encoder: Encoder<B>,
     /// Over the first token of the last layer.
-    pub pooler: BertPooler<B>,
+    pub pooler: Pooler<B>,
     /// `[hidden, labels]`.
     pub classifier: Linear<B>,
     #[module(skip)]
@@ -73,35 +73,35 @@ pub enum StudentHead {
     },
 }
 
-impl<B: Backend> BertForSequenceClassification<B> {
+impl<B: Backend> SequenceClassifier<B> {
     /// A new model: weights from N(0, `initializer_range`²), zero biases, LayerNorm 1 and 0, a zero
     /// word embedding for the padding token. The same key gives the same weights on every backend.
     ///
     /// # Panics
-    /// If [`BertConfig::validate`] finds a fault, which a config read from a file never has;
+    /// If [`EncoderConfig::validate`] finds a fault, which a config read from a file never has;
     /// [`try_new`](Self::try_new) returns it instead.
-    pub fn new(config: &BertConfig, key: Key, device: &B::Device) -> Self {
+    pub fn new(config: &EncoderConfig, key: Key, device: &B::Device) -> Self {
         Self::try_new(config, key, device).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// As [`new`](Self::new), with an error in place of the panic.
     ///
     /// # Errors
-    /// What [`BertConfig::validate`] finds.
-    pub fn try_new(config: &BertConfig, key: Key, device: &B::Device) -> Result<Self, ModelError> {
+    /// What [`EncoderConfig::validate`] finds.
+    pub fn try_new(config: &EncoderConfig, key: Key, device: &B::Device) -> Result<Self, ModelError> {
         Self::build(config, &mut Initialiser::new(config, key), device)
     }
 
     pub(crate) fn build(
-        config: &BertConfig,
+        config: &EncoderConfig,
         source: &mut dyn ParameterSource,
         device: &B::Device,
     ) -> Result<Self, ModelError> {
         config.validate()?;
         let mut builder = Builder { source, device };
         Ok(Self {
-            encoder: BertEncoder::build(&mut builder, "encoder", config)?,
-            pooler: BertPooler { dense: builder.linear("pooler.dense")? },
+            encoder: Encoder::build(&mut builder, "encoder", config)?,
+            pooler: Pooler { dense: builder.linear("pooler.dense")? },
             classifier: builder.linear("classifier")?,
             dropout: config.classifier_dropout_rate(),
         })
@@ -114,17 +114,17 @@ impl<B: Backend> BertForSequenceClassification<B> {
     /// backend and get a student with gradients.
     ///
     /// ```
-    /// use brew_models::{BertConfig, BertForSequenceClassification, StudentHead};
+    /// use brew_models::{EncoderConfig, SequenceClassifier, StudentHead};
     /// use brew_random::Key;
     /// use brew_testkit::{TestAutodiffBackend, TestBackend};
     ///
-    /// let config = BertConfig {
+    /// let config = EncoderConfig {
     ///     vocab_size: 20, hidden_size: 8, num_hidden_layers: 4, num_attention_heads: 2,
-    ///     intermediate_size: 16, max_position_embeddings: 16, ..BertConfig::default()
+    ///     intermediate_size: 16, max_position_embeddings: 16, ..EncoderConfig::default()
     /// };
     /// let device = Default::default();
-    /// let teacher = BertForSequenceClassification::<TestBackend>::new(&config, Key::new(1), &device);
-    /// let (student, student_config) = BertForSequenceClassification::<TestAutodiffBackend>::from_layers(
+    /// let teacher = SequenceClassifier::<TestBackend>::new(&config, Key::new(1), &device);
+    /// let (student, student_config) = SequenceClassifier::<TestAutodiffBackend>::from_layers(
     ///     &teacher, &config, &[0, 2], StudentHead::Copy, &device,
     /// )?;
     /// assert_eq!(student.encoder.layers.len(), 2);
@@ -135,12 +135,12 @@ impl<B: Backend> BertForSequenceClassification<B> {
     /// # Errors
     /// A layer the teacher does not have, no layer at all, or a config that is not the teacher's.
     pub fn from_layers<T: Backend>(
-        teacher: &BertForSequenceClassification<T>,
-        teacher_config: &BertConfig,
+        teacher: &SequenceClassifier<T>,
+        teacher_config: &EncoderConfig,
         layers: &[usize],
         head: StudentHead,
         device: &B::Device,
-    ) -> Result<(Self, BertConfig), ModelError> {
+    ) -> Result<(Self, EncoderConfig), ModelError> {
         let available = teacher.encoder.layers.len();
         if let Some(&layer) = layers.iter().find(|&&layer| layer >= available) {
             return Err(ModelError::NoSuchLayer { layer, available });
@@ -170,16 +170,16 @@ impl<B: Backend> BertForSequenceClassification<B> {
     /// gradients through either model are theirs: one encoder with a classifier for each of several tasks.
     ///
     /// ```
-    /// use brew_models::{BertConfig, BertForSequenceClassification};
+    /// use brew_models::{EncoderConfig, SequenceClassifier};
     /// use brew_random::Key;
     /// use brew_testkit::TestBackend;
     ///
-    /// let config = BertConfig {
+    /// let config = EncoderConfig {
     ///     vocab_size: 20, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2,
-    ///     intermediate_size: 16, max_position_embeddings: 16, ..BertConfig::default()
+    ///     intermediate_size: 16, max_position_embeddings: 16, ..EncoderConfig::default()
     /// };
-    /// let model = |config: &BertConfig, key| {
-    ///     BertForSequenceClassification::<TestBackend>::new(config, Key::new(key), &Default::default())
+    /// let model = |config: &EncoderConfig, key| {
+    ///     SequenceClassifier::<TestBackend>::new(config, Key::new(key), &Default::default())
     /// };
     /// let first = model(&config, 1);
     /// let other = model(&config.clone().with_labels(["a", "b", "c"]), 2);
@@ -221,13 +221,13 @@ impl<B: Backend> BertForSequenceClassification<B> {
     }
 }
 
-impl<B: Backend> BertModel for BertForSequenceClassification<B> {
+impl<B: Backend> PretrainedModel for SequenceClassifier<B> {
     type Backend = B;
     const ARCHITECTURE: &'static str = "BertForSequenceClassification";
     const HAS_POOLER: bool = true;
 
     fn from_parameters(
-        config: &BertConfig,
+        config: &EncoderConfig,
         mut values: &mut dyn FnMut(&str) -> Result<TensorData, ModelError>,
         device: &B::Device,
     ) -> Result<Self, ModelError> {

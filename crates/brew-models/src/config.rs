@@ -37,16 +37,16 @@ const MOST_PARAMETERS: u128 = 20_000_000_000;
 /// Fields that are not listed are kept in [`other`](Self::other) and written back as they were.
 ///
 /// ```
-/// use brew_models::BertConfig;
+/// use brew_models::EncoderConfig;
 ///
-/// let config: BertConfig = serde_json::from_str(r#"{"model_type": "bert", "num_hidden_layers": 3}"#)?;
+/// let config: EncoderConfig = serde_json::from_str(r#"{"model_type": "bert", "num_hidden_layers": 3}"#)?;
 /// assert_eq!(config.hidden_size, 768);
 /// assert_eq!(config.num_labels(), 2);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RawConfig", into = "RawConfig")]
-pub struct BertConfig {
+pub struct EncoderConfig {
     /// Rows of the word embedding.
     pub vocab_size: usize,
     /// Width of the hidden states.
@@ -81,7 +81,7 @@ pub struct BertConfig {
     pub other: Map<String, Value>,
 }
 
-impl Default for BertConfig {
+impl Default for EncoderConfig {
     /// `bert-base` with two labels, as transformers' `BertConfig()`.
     fn default() -> Self {
         Self {
@@ -110,7 +110,7 @@ pub(crate) fn default_labels(count: usize) -> Vec<String> {
     (0..count).map(|i| format!("LABEL_{i}")).collect()
 }
 
-impl BertConfig {
+impl EncoderConfig {
     /// Reads a `config.json`.
     ///
     /// # Errors
@@ -152,9 +152,9 @@ impl BertConfig {
     /// The configuration of a student with the same widths and this many layers.
     ///
     /// ```
-    /// use brew_models::BertConfig;
+    /// use brew_models::EncoderConfig;
     ///
-    /// let student = BertConfig::default().student_config(3);
+    /// let student = EncoderConfig::default().student_config(3);
     /// assert_eq!((student.num_hidden_layers, student.hidden_size), (3, 768));
     /// ```
     pub fn student_config(&self, layers: usize) -> Self {
@@ -281,14 +281,14 @@ struct RawConfig {
 
 impl Default for RawConfig {
     fn default() -> Self {
-        let mut raw = Self::from(BertConfig::default());
+        let mut raw = Self::from(EncoderConfig::default());
         raw.id2label = None;
         raw.label2id = Value::Null;
         raw
     }
 }
 
-impl TryFrom<RawConfig> for BertConfig {
+impl TryFrom<RawConfig> for EncoderConfig {
     type Error = String;
 
     fn try_from(raw: RawConfig) -> Result<Self, String> {
@@ -343,8 +343,8 @@ impl TryFrom<RawConfig> for BertConfig {
     }
 }
 
-impl From<BertConfig> for RawConfig {
-    fn from(config: BertConfig) -> Self {
+impl From<EncoderConfig> for RawConfig {
+    fn from(config: EncoderConfig) -> Self {
         let id2label: BTreeMap<String, Value> =
             config.labels.iter().enumerate().map(|(i, name)| (i.to_string(), name.clone().into())).collect();
         let label2id =
@@ -395,13 +395,13 @@ fn labels_of(id2label: &BTreeMap<String, Value>) -> Result<Vec<String>, String> 
 mod tests {
     use super::*;
 
-    fn parse(json: &str) -> Result<BertConfig, String> {
+    fn parse(json: &str) -> Result<EncoderConfig, String> {
         serde_json::from_str(json).map_err(|error: serde_json::Error| error.to_string())
     }
 
     #[test]
     fn missing_fields_take_the_defaults_of_transformers() {
-        assert_eq!(parse("{}").unwrap(), BertConfig::default());
+        assert_eq!(parse("{}").unwrap(), EncoderConfig::default());
     }
 
     #[test]

@@ -8,11 +8,11 @@ use crate::dropout::Dropout;
 use crate::exact::LayerNorm;
 use crate::init::Builder;
 use crate::packing::Layout;
-use crate::{BertConfig, ModelError};
+use crate::{EncoderConfig, ModelError};
 
 /// The sum of a token's word, segment and position embedding, normalised.
 #[derive(Module, Debug)]
-pub struct BertEmbeddings<B: Backend> {
+pub struct Embeddings<B: Backend> {
     /// `[vocab_size, hidden]`.
     pub word_embeddings: Embedding<B>,
     /// `[max_position_embeddings, hidden]`.
@@ -27,11 +27,11 @@ pub struct BertEmbeddings<B: Backend> {
     dropout: f64,
 }
 
-impl<B: Backend> BertEmbeddings<B> {
+impl<B: Backend> Embeddings<B> {
     pub(crate) fn build(
         builder: &mut Builder<'_, B>,
         path: &str,
-        config: &BertConfig,
+        config: &EncoderConfig,
     ) -> Result<Self, ModelError> {
         Ok(Self {
             word_embeddings: builder.embedding(&format!("{path}.word_embeddings"))?,

@@ -4,11 +4,11 @@ use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::dropout::Dropout;
-use crate::embeddings::BertEmbeddings;
+use crate::embeddings::Embeddings;
 use crate::init::Builder;
-use crate::layer::BertLayer;
+use crate::layer::EncoderLayer;
 use crate::packing::Layout;
-use crate::{BertConfig, EncoderInput, EncoderOutput, Mode, ModelError, OutputRequest};
+use crate::{EncoderConfig, EncoderInput, EncoderOutput, Mode, ModelError, OutputRequest};
 
 /// BERT's encoder (Devlin et al., "BERT: Pre-training of deep bidirectional transformers", 2019).
 ///
@@ -16,22 +16,22 @@ use crate::{BertConfig, EncoderInput, EncoderOutput, Mode, ModelError, OutputReq
 /// each weight would be a batched product that is summed afterwards. Where the lengths of the
 /// sequences are given, there is a row for each token and none for padding.
 #[derive(Module, Debug)]
-pub struct BertEncoder<B: Backend> {
+pub struct Encoder<B: Backend> {
     /// Word, position and segment embeddings.
-    pub embeddings: BertEmbeddings<B>,
+    pub embeddings: Embeddings<B>,
     /// The layers, lowest first.
-    pub layers: Vec<BertLayer<B>>,
+    pub layers: Vec<EncoderLayer<B>>,
 }
 
-impl<B: Backend> BertEncoder<B> {
+impl<B: Backend> Encoder<B> {
     pub(crate) fn build(
         builder: &mut Builder<'_, B>,
         path: &str,
-        config: &BertConfig,
+        config: &EncoderConfig,
     ) -> Result<Self, ModelError> {
-        let embeddings = BertEmbeddings::build(builder, &format!("{path}.embeddings"), config)?;
+        let embeddings = Embeddings::build(builder, &format!("{path}.embeddings"), config)?;
         let layers = (0..config.num_hidden_layers)
-            .map(|layer| BertLayer::build(builder, &format!("{path}.layers.{layer}"), config))
+            .map(|layer| EncoderLayer::build(builder, &format!("{path}.layers.{layer}"), config))
             .collect::<Result<_, _>>()?;
         Ok(Self { embeddings, layers })
     }

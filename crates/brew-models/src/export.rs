@@ -9,7 +9,7 @@ use burn::tensor::TensorData;
 use safetensors::{Dtype, View};
 use serde_json::Value;
 
-use crate::{BertConfig, BertModel, ModelError};
+use crate::{EncoderConfig, ModelError, PretrainedModel};
 
 /// The tokenizer's files that are copied beside an exported model, where they exist.
 pub const TOKENIZER_FILES: [&str; 4] =
@@ -27,9 +27,9 @@ const WEIGHTS: &str = "model.safetensors";
 /// # Errors
 /// A configuration that is not the model's, a path that cannot be read or written. The target is
 /// then as it was.
-pub fn save_pretrained<M: BertModel>(
+pub fn save_pretrained<M: PretrainedModel>(
     model: &M,
-    config: &BertConfig,
+    config: &EncoderConfig,
     tokenizer_source: Option<&Path>,
     folder: &Path,
 ) -> Result<(), ModelError> {
@@ -104,7 +104,7 @@ fn flush(path: &Path) -> Result<(), ModelError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(|source| ModelError::io(path, source))
 }
 
-fn exported_config(config: &BertConfig, architecture: &str) -> Value {
+fn exported_config(config: &EncoderConfig, architecture: &str) -> Value {
     let mut config = config.clone();
     config.other.remove("dtype");
     config.other.insert("architectures".to_owned(), vec![architecture].into());

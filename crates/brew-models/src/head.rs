@@ -8,10 +8,10 @@ use burn::tensor::{TensorData, backend::Backend};
 
 use crate::names::parameter_specs;
 use crate::state::{check_shapes, read_parameters, transpose};
-use crate::{BertConfig, ModelError};
+use crate::{EncoderConfig, ModelError};
 
 /// A BERT with a task's head, which Hugging Face files are read into and written from.
-pub trait BertModel: Module<Self::Backend> {
+pub trait PretrainedModel: Module<Self::Backend> {
     /// The backend it runs on.
     type Backend: Backend;
 
@@ -26,7 +26,7 @@ pub trait BertModel: Module<Self::Backend> {
     /// # Errors
     /// A configuration out of range, and what `values` says.
     fn from_parameters(
-        config: &BertConfig,
+        config: &EncoderConfig,
         values: &mut dyn FnMut(&str) -> Result<TensorData, ModelError>,
         device: &<Self::Backend as burn::tensor::backend::BackendTypes>::Device,
     ) -> Result<Self, ModelError>;
@@ -35,7 +35,7 @@ pub trait BertModel: Module<Self::Backend> {
     ///
     /// # Errors
     /// If the configuration is not this model's.
-    fn state_dict(&self, config: &BertConfig) -> Result<BTreeMap<String, TensorData>, ModelError> {
+    fn state_dict(&self, config: &EncoderConfig) -> Result<BTreeMap<String, TensorData>, ModelError> {
         let specs = parameter_specs(config, Self::HAS_POOLER);
         let mut parameters: HashMap<String, TensorData> =
             read_parameters(self, |_| true).into_iter().collect();

@@ -12,7 +12,7 @@ use burn_store::{ModuleStore, PytorchStore, SafetensorsStore, TensorSnapshot};
 use crate::init::{Initialiser, ParameterSource};
 use crate::names::{Leftover, ParameterSpec, canonical_name, classify_leftover, parameter_specs};
 use crate::state::transpose;
-use crate::{BertConfig, BertModel, Misfit, ModelError, ShapeMismatch, torch_archive};
+use crate::{EncoderConfig, Misfit, ModelError, PretrainedModel, ShapeMismatch, torch_archive};
 
 /// What to make of a checkpoint.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,7 @@ pub struct Pretrained<M> {
     /// The model.
     pub model: M,
     /// Its configuration, with the labels asked for.
-    pub config: BertConfig,
+    pub config: EncoderConfig,
     /// Names of the parameters that are new because the file does not have them: a classifier, a
     /// pooler.
     pub initialised: Vec<String>,
@@ -59,12 +59,12 @@ pub struct Pretrained<M> {
 /// # Errors
 /// An unreadable folder or `config.json`, an architecture other than BERT, a classifier of another kind, a
 /// damaged weight file, and tensors that do not fit, all of them named.
-pub fn load_pretrained<M: BertModel>(
+pub fn load_pretrained<M: PretrainedModel>(
     folder: &Path,
     options: &LoadOptions,
     device: &<M::Backend as BackendTypes>::Device,
 ) -> Result<Pretrained<M>, ModelError> {
-    let config = BertConfig::from_file(&folder.join("config.json"))?;
+    let config = EncoderConfig::from_file(&folder.join("config.json"))?;
     let config = with_asked_labels(config, options.num_labels)?;
     if let Some(found) = other_head(&config, M::ARCHITECTURE)
         && !options.reinitialise_head
@@ -92,8 +92,8 @@ pub fn load_pretrained<M: BertModel>(
 ///
 /// # Errors
 /// A config out of range, and tensors that do not fit, all of them named.
-pub fn from_state_dict<M: BertModel>(
-    config: &BertConfig,
+pub fn from_state_dict<M: PretrainedModel>(
+    config: &EncoderConfig,
     tensors: HashMap<String, TensorData>,
     device: &<M::Backend as BackendTypes>::Device,
 ) -> Result<M, ModelError> {
@@ -112,7 +112,7 @@ pub fn from_state_dict<M: BertModel>(
 }
 
 /// The class of a checkpoint, if it has a `classifier` of another kind.
-fn other_head(config: &BertConfig, asked: &str) -> Option<String> {
+fn other_head(config: &EncoderConfig, asked: &str) -> Option<String> {
     let found = config.other.get("architectures")?.get(0)?.as_str()?;
     let has_classifier = ["ForSequenceClassification", "ForTokenClassification", "ForMultipleChoice"]
         .iter()
@@ -120,7 +120,7 @@ fn other_head(config: &BertConfig, asked: &str) -> Option<String> {
     (has_classifier && found != asked).then(|| found.to_owned())
 }
 
-fn with_asked_labels(config: BertConfig, asked: Option<usize>) -> Result<BertConfig, ModelError> {
+fn with_asked_labels(config: EncoderConfig, asked: Option<usize>) -> Result<EncoderConfig, ModelError> {
     let Some(count) = asked else { return Ok(config) };
     if count == 0 || count > 1 << 20 {
         let message = format!("num_labels is {count} and must be from 1 to {}", 1 << 20);
@@ -178,8 +178,8 @@ struct Plan {
     ignored: Vec<String>,
 }
 
-fn assemble<M: BertModel>(
-    config: BertConfig,
+fn assemble<M: PretrainedModel>(
+    config: EncoderConfig,
     tensors: Tensors,
     path: &Path,
     options: &LoadOptions,
@@ -197,7 +197,7 @@ fn assemble<M: BertModel>(
 }
 
 fn plan(
-    config: &BertConfig,
+    config: &EncoderConfig,
     specs: Vec<ParameterSpec>,
     tensors: Tensors,
     path: &Path,
@@ -262,7 +262,10 @@ fn plan(
 
 /// The number of labels of the classifier in the file, if it is a whole classifier of the right
 /// width and for another number than the configuration's.
-fn label_count(config: &BertConfig, by_name: &BTreeMap<String, (String, TensorSnapshot)>) -> Option<usize> {
+fn label_count(
+    config: &EncoderConfig,
+    by_name: &BTreeMap<String, (String, TensorSnapshot)>,
+) -> Option<usize> {
     let shape = |name: &str| by_name.get(name).map(|(_, snapshot)| snapshot.shape.to_vec());
     let (weight, bias) = (shape("classifier.weight")?, shape("classifier.bias")?);
     let [found, width] = weight[..] else { return None };

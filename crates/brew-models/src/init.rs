@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use crate::exact::LayerNorm;
 use crate::names::{ParameterSpec, Role};
-use crate::{BertConfig, ModelError};
+use crate::{EncoderConfig, ModelError};
 
 /// Gives the values of each parameter by its path: from a key, a file, another model.
 ///
@@ -34,7 +34,7 @@ pub(crate) struct Initialiser {
 }
 
 impl Initialiser {
-    pub(crate) fn new(config: &BertConfig, key: Key) -> Self {
+    pub(crate) fn new(config: &EncoderConfig, key: Key) -> Self {
         let specs = crate::names::parameter_specs(config, true);
         let specs = specs.into_iter().map(|spec| (spec.path.clone(), spec)).collect();
         Self { specs, key, std: config.initializer_range }
@@ -101,8 +101,8 @@ impl<B: Backend> Builder<'_, B> {
 mod tests {
     use super::*;
 
-    fn config() -> BertConfig {
-        BertConfig {
+    fn config() -> EncoderConfig {
+        EncoderConfig {
             vocab_size: 50,
             hidden_size: 40,
             num_attention_heads: 4,
@@ -110,7 +110,7 @@ mod tests {
             intermediate_size: 60,
             initializer_range: 0.5,
             pad_token_id: Some(3),
-            ..BertConfig::default()
+            ..EncoderConfig::default()
         }
     }
 

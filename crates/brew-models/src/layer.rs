@@ -4,16 +4,16 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::attention::{AttentionFeatures, BertAttention};
+use crate::attention::{AttentionFeatures, SelfAttention};
 use crate::dropout::Dropout;
 use crate::exact::LayerNorm;
 use crate::init::Builder;
 use crate::packing::Layout;
-use crate::{Activation, BertConfig, ModelError, OutputRequest};
+use crate::{Activation, EncoderConfig, ModelError, OutputRequest};
 
 /// The position-wise feed-forward block with its residual and LayerNorm.
 #[derive(Module, Debug)]
-pub struct BertFeedForward<B: Backend> {
+pub struct FeedForward<B: Backend> {
     /// `[hidden, intermediate]`.
     pub intermediate: Linear<B>,
     /// `[intermediate, hidden]`.
@@ -26,8 +26,8 @@ pub struct BertFeedForward<B: Backend> {
     dropout: f64,
 }
 
-impl<B: Backend> BertFeedForward<B> {
-    fn build(builder: &mut Builder<'_, B>, path: &str, config: &BertConfig) -> Result<Self, ModelError> {
+impl<B: Backend> FeedForward<B> {
+    fn build(builder: &mut Builder<'_, B>, path: &str, config: &EncoderConfig) -> Result<Self, ModelError> {
         Ok(Self {
             intermediate: builder.linear(&format!("{path}.intermediate"))?,
             output: builder.linear(&format!("{path}.output"))?,
@@ -48,26 +48,26 @@ impl<B: Backend> BertFeedForward<B> {
 
 /// Self-attention, then feed-forward.
 #[derive(Module, Debug)]
-pub struct BertLayer<B: Backend> {
+pub struct EncoderLayer<B: Backend> {
     /// Self-attention.
-    pub attention: BertAttention<B>,
+    pub attention: SelfAttention<B>,
     /// Feed-forward.
-    pub feed_forward: BertFeedForward<B>,
+    pub feed_forward: FeedForward<B>,
 }
 
-impl<B: Backend> BertLayer<B> {
+impl<B: Backend> EncoderLayer<B> {
     pub(crate) fn build(
         builder: &mut Builder<'_, B>,
         path: &str,
-        config: &BertConfig,
+        config: &EncoderConfig,
     ) -> Result<Self, ModelError> {
         Ok(Self {
-            attention: BertAttention::build(builder, &format!("{path}.attention"), config)?,
-            feed_forward: BertFeedForward::build(builder, &format!("{path}.feed_forward"), config)?,
+            attention: SelfAttention::build(builder, &format!("{path}.attention"), config)?,
+            feed_forward: FeedForward::build(builder, &format!("{path}.feed_forward"), config)?,
         })
     }
 
-    /// As [`BertAttention::forward`].
+    /// As [`SelfAttention::forward`].
     pub(crate) fn forward(
         &self,
         x: Tensor<B, 2>,

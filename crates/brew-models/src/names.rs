@@ -1,6 +1,6 @@
 //! Every parameter of a BERT by its path in the Burn module and its name in a Hugging Face file.
 
-use crate::BertConfig;
+use crate::EncoderConfig;
 
 /// How a parameter starts when no checkpoint gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +48,9 @@ impl ParameterSpec {
     }
 }
 
-/// The parameters of a [`BertModel`](crate::BertModel), with or without a pooler, in the order of the
+/// The parameters of a [`PretrainedModel`](crate::PretrainedModel), with or without a pooler, in the order of the
 /// module.
-pub(crate) fn parameter_specs(config: &BertConfig, has_pooler: bool) -> Vec<ParameterSpec> {
+pub(crate) fn parameter_specs(config: &EncoderConfig, has_pooler: bool) -> Vec<ParameterSpec> {
     let hidden = config.hidden_size;
     let mut list = SpecList(Vec::new());
     let embeddings = [

@@ -24,15 +24,15 @@ pub struct ParameterRow {
 /// Parameters only: buffers, which TextBrewer counts as well, are none.
 ///
 /// ```
-/// use brew_models::{BertConfig, BertForSequenceClassification, ParameterTable};
+/// use brew_models::{EncoderConfig, SequenceClassifier, ParameterTable};
 /// use brew_random::Key;
 /// use brew_testkit::TestBackend;
 ///
-/// let config = BertConfig {
+/// let config = EncoderConfig {
 ///     vocab_size: 20, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2,
-///     intermediate_size: 16, max_position_embeddings: 16, ..BertConfig::default()
+///     intermediate_size: 16, max_position_embeddings: 16, ..EncoderConfig::default()
 /// };
-/// let model = BertForSequenceClassification::<TestBackend>::new(&config, Key::new(0), &Default::default());
+/// let model = SequenceClassifier::<TestBackend>::new(&config, Key::new(0), &Default::default());
 /// let table = ParameterTable::new(&model, Some(1));
 /// assert_eq!(table.rows[0].name, "encoder");
 /// assert_eq!(table.to_json()["total"], table.total);
@@ -141,21 +141,21 @@ impl fmt::Display for ParameterTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BertConfig, BertForSequenceClassification};
+    use crate::{EncoderConfig, SequenceClassifier};
     use brew_random::Key;
     use brew_testkit::TestBackend;
 
-    fn model() -> BertForSequenceClassification<TestBackend> {
-        let config = BertConfig {
+    fn model() -> SequenceClassifier<TestBackend> {
+        let config = EncoderConfig {
             vocab_size: 100,
             hidden_size: 8,
             num_hidden_layers: 2,
             num_attention_heads: 2,
             intermediate_size: 16,
             max_position_embeddings: 10,
-            ..BertConfig::default()
+            ..EncoderConfig::default()
         };
-        BertForSequenceClassification::new(&config, Key::new(0), &Default::default())
+        SequenceClassifier::new(&config, Key::new(0), &Default::default())
     }
 
     #[test]

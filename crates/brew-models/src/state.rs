@@ -102,13 +102,13 @@ pub(crate) fn transpose(data: TensorData) -> TensorData {
 mod tests {
     use super::*;
     use crate::names::parameter_specs;
-    use crate::{BertConfig, BertForSequenceClassification};
+    use crate::{EncoderConfig, SequenceClassifier};
     use brew_random::Key;
     use brew_testkit::TestBackend;
 
     #[test]
     fn paths_and_shapes_of_the_module_are_those_of_the_specs() {
-        let config = BertConfig {
+        let config = EncoderConfig {
             vocab_size: 11,
             hidden_size: 4,
             num_hidden_layers: 12,
@@ -116,11 +116,10 @@ mod tests {
             intermediate_size: 6,
             max_position_embeddings: 5,
             type_vocab_size: 3,
-            ..BertConfig::default()
+            ..EncoderConfig::default()
         }
         .with_num_labels(7);
-        let model =
-            BertForSequenceClassification::<TestBackend>::new(&config, Key::new(0), &Default::default());
+        let model = SequenceClassifier::<TestBackend>::new(&config, Key::new(0), &Default::default());
         let mut found = Vec::new();
         visit_parameters(&model, |path, shape, _| found.push((path.to_owned(), shape.to_vec())));
         let specs: Vec<_> = parameter_specs(&config, true).into_iter().map(|s| (s.path, s.shape)).collect();

@@ -12,12 +12,12 @@ use burn::tensor::{Tensor, TensorData, bf16, f16};
 use safetensors::{Dtype, tensor::TensorView};
 use zip::write::SimpleFileOptions;
 
-use crate::{BertConfig, BertForSequenceClassification, BertModel};
+use crate::{EncoderConfig, PretrainedModel, SequenceClassifier};
 
 pub(crate) type Weights = BTreeMap<String, TensorData>;
 
-pub(crate) fn config() -> BertConfig {
-    BertConfig {
+pub(crate) fn config() -> EncoderConfig {
+    EncoderConfig {
         vocab_size: 13,
         hidden_size: 8,
         num_hidden_layers: 3,
@@ -25,13 +25,13 @@ pub(crate) fn config() -> BertConfig {
         intermediate_size: 12,
         max_position_embeddings: 9,
         initializer_range: 0.3,
-        ..BertConfig::default()
+        ..EncoderConfig::default()
     }
     .with_labels(["no", "maybe", "yes"])
 }
 
-pub(crate) fn model() -> BertForSequenceClassification<TestBackend> {
-    BertForSequenceClassification::new(&config(), Key::new(7), &Default::default())
+pub(crate) fn model() -> SequenceClassifier<TestBackend> {
+    SequenceClassifier::new(&config(), Key::new(7), &Default::default())
 }
 
 /// Weights none of which are 0 or 1, so that a lost bias or scale shows.
@@ -80,7 +80,7 @@ pub(crate) fn renamed(weights: Weights, rename: impl Fn(&str) -> String) -> Weig
     weights.into_iter().map(|(name, data)| (rename(&name), data)).collect()
 }
 
-pub(crate) fn write_config(folder: &Path, config: &BertConfig) {
+pub(crate) fn write_config(folder: &Path, config: &EncoderConfig) {
     std::fs::write(folder.join("config.json"), serde_json::to_string(config).unwrap()).unwrap();
 }
 

@@ -6,26 +6,26 @@ use burn::nn::Linear;
 use burn::tensor::{TensorData, backend::Backend};
 
 use crate::dropout::Dropout;
-use crate::encoder::BertEncoder;
+use crate::encoder::Encoder;
 use crate::init::{Builder, Initialiser, ParameterSource};
-use crate::{BertConfig, BertModel, EncoderInput, Mode, ModelError, ModelOutput, OutputRequest};
+use crate::{EncoderConfig, EncoderInput, Mode, ModelError, ModelOutput, OutputRequest, PretrainedModel};
 
 /// BERT's encoder and a linear classifier over each token, without a pooler: transformers'
 /// `BertForTokenClassification`.
 ///
 /// ```
-/// use brew_models::{BertConfig, BertForTokenClassification, EncoderInput, Mode, OutputRequest};
+/// use brew_models::{EncoderConfig, TokenClassifier, EncoderInput, Mode, OutputRequest};
 /// use brew_random::Key;
 /// use brew_testkit::TestBackend;
 /// use burn::tensor::Tensor;
 ///
-/// let config = BertConfig {
+/// let config = EncoderConfig {
 ///     vocab_size: 20, hidden_size: 8, num_hidden_layers: 2, num_attention_heads: 2,
-///     intermediate_size: 16, max_position_embeddings: 16, ..BertConfig::default()
+///     intermediate_size: 16, max_position_embeddings: 16, ..EncoderConfig::default()
 /// }
 /// .with_labels(["O", "B-PER", "I-PER"].map(String::from).to_vec());
 /// let device = Default::default();
-/// let model = BertForTokenClassification::<TestBackend>::try_new(&config, Key::new(42), &device)?;
+/// let model = TokenClassifier::<TestBackend>::try_new(&config, Key::new(42), &device)?;
 /// let input = EncoderInput {
 ///     input_ids: Tensor::from_ints([[2, 7, 3]], &device),
 ///     attention_mask: Tensor::ones([1, 3], &device),
@@ -37,35 +37,35 @@ use crate::{BertConfig, BertModel, EncoderInput, Mode, ModelError, ModelOutput, 
 /// # Ok::<(), brew_models::ModelError>(())
 /// ```
 #[derive(Module, Debug)]
-pub struct BertForTokenClassification<B: Backend> {
+pub struct TokenClassifier<B: Backend> {
     /// Embeddings and layers.
-    pub encoder: BertEncoder<B>,
+    pub encoder: Encoder<B>,
     /// `[hidden, labels]`.
     pub classifier: Linear<B>,
     #[module(skip)]
     dropout: f64,
 }
 
-impl<B: Backend> BertForTokenClassification<B> {
+impl<B: Backend> TokenClassifier<B> {
     /// A new model: weights from N(0, `initializer_range`²), zero biases, LayerNorm 1 and 0, a zero word
     /// embedding for the padding token. The same key gives the same weights on every backend, and the same
-    /// encoder as a [`BertForSequenceClassification`](crate::BertForSequenceClassification) has.
+    /// encoder as a [`SequenceClassifier`](crate::SequenceClassifier) has.
     ///
     /// # Errors
-    /// What [`BertConfig::validate`] finds.
-    pub fn try_new(config: &BertConfig, key: Key, device: &B::Device) -> Result<Self, ModelError> {
+    /// What [`EncoderConfig::validate`] finds.
+    pub fn try_new(config: &EncoderConfig, key: Key, device: &B::Device) -> Result<Self, ModelError> {
         Self::build(config, &mut Initialiser::new(config, key), device)
     }
 
     fn build(
-        config: &BertConfig,
+        config: &EncoderConfig,
         source: &mut dyn ParameterSource,
         device: &B::Device,
     ) -> Result<Self, ModelError> {
         config.validate()?;
         let mut builder = Builder { source, device };
         Ok(Self {
-            encoder: BertEncoder::build(&mut builder, "encoder", config)?,
+            encoder: Encoder::build(&mut builder, "encoder", config)?,
             classifier: builder.linear("classifier")?,
             dropout: config.classifier_dropout_rate(),
         })
@@ -91,13 +91,13 @@ impl<B: Backend> BertForTokenClassification<B> {
     }
 }
 
-impl<B: Backend> BertModel for BertForTokenClassification<B> {
+impl<B: Backend> PretrainedModel for TokenClassifier<B> {
     type Backend = B;
     const ARCHITECTURE: &'static str = "BertForTokenClassification";
     const HAS_POOLER: bool = false;
 
     fn from_parameters(
-        config: &BertConfig,
+        config: &EncoderConfig,
         mut values: &mut dyn FnMut(&str) -> Result<TensorData, ModelError>,
         device: &B::Device,
     ) -> Result<Self, ModelError> {
@@ -110,10 +110,10 @@ mod tests {
     use brew_testkit::TestBackend;
 
     use super::*;
-    use crate::{BertForSequenceClassification, LoadOptions, load_pretrained, save_pretrained, tiny};
+    use crate::{LoadOptions, SequenceClassifier, load_pretrained, save_pretrained, tiny};
 
-    type Tokens = BertForTokenClassification<TestBackend>;
-    type Texts = BertForSequenceClassification<TestBackend>;
+    type Tokens = TokenClassifier<TestBackend>;
+    type Texts = SequenceClassifier<TestBackend>;
 
     fn input(lengths: Option<Vec<usize>>) -> EncoderInput<TestBackend> {
         let device = Default::default();

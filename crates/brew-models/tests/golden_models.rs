@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use brew_models::{
-    BertForSequenceClassification, BertForTokenClassification, BertModel, EncoderInput, LoadOptions, Mode,
-    ModelOutput, OutputRequest, load_pretrained,
+    EncoderInput, LoadOptions, Mode, ModelOutput, OutputRequest, PretrainedModel, SequenceClassifier,
+    TokenClassifier, load_pretrained,
 };
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
@@ -52,9 +52,9 @@ fn every_case<B: Backend>() {
             let has_features = number == 0 || folder.join(FEATURES).exists();
             match architecture {
                 "BertForTokenClassification" => {
-                    check(&folder, has_features, BertForTokenClassification::<B>::forward);
+                    check(&folder, has_features, TokenClassifier::<B>::forward);
                 }
-                _ => check(&folder, has_features, BertForSequenceClassification::<B>::forward),
+                _ => check(&folder, has_features, SequenceClassifier::<B>::forward),
             }
             eprintln!("reproduced {}", folder.display());
             ran += 1;
@@ -64,7 +64,7 @@ fn every_case<B: Backend>() {
 }
 
 /// Compares a model of the folder, which runs as `forward` does.
-fn check<M: BertModel, const D: usize>(
+fn check<M: PretrainedModel, const D: usize>(
     folder: &Path,
     has_features: bool,
     forward: impl Fn(&M, EncoderInput<M::Backend>, OutputRequest, Mode) -> ModelOutput<M::Backend, D>,

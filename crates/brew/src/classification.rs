@@ -7,9 +7,7 @@ use brew_distillers::{
     Adaptor, AdaptorOutput, BatchSource, Counted, DistillError, EpochBatches, ForwardContext,
 };
 use brew_losses::{FeatureTensor, cross_entropy};
-use brew_models::{
-    BertForSequenceClassification, BertForTokenClassification, EncoderInput, Mode, ModelOutput, OutputRequest,
-};
+use brew_models::{EncoderInput, Mode, ModelOutput, OutputRequest, SequenceClassifier, TokenClassifier};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
 
@@ -19,10 +17,10 @@ use burn::tensor::{Tensor, TensorData};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ClassifierAdaptor;
 
-impl<B: Backend> Adaptor<B, BertForSequenceClassification<B>, Batch<B>> for ClassifierAdaptor {
+impl<B: Backend> Adaptor<B, SequenceClassifier<B>, Batch<B>> for ClassifierAdaptor {
     fn adapt(
         &self,
-        model: &BertForSequenceClassification<B>,
+        model: &SequenceClassifier<B>,
         batch: &Batch<B>,
         context: ForwardContext,
     ) -> Result<AdaptorOutput<B>, DistillError> {
@@ -39,10 +37,10 @@ impl<B: Backend> Adaptor<B, BertForSequenceClassification<B>, Batch<B>> for Clas
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TokenClassifierAdaptor;
 
-impl<B: Backend> Adaptor<B, BertForTokenClassification<B>, Batch<B>> for TokenClassifierAdaptor {
+impl<B: Backend> Adaptor<B, TokenClassifier<B>, Batch<B>> for TokenClassifierAdaptor {
     fn adapt(
         &self,
-        model: &BertForTokenClassification<B>,
+        model: &TokenClassifier<B>,
         batch: &Batch<B>,
         context: ForwardContext,
     ) -> Result<AdaptorOutput<B>, DistillError> {
@@ -171,7 +169,7 @@ impl<B: Backend> BatchSource<Batch<B>> for TextBatches<B> {
 /// # Errors
 /// A `batch_size` of 0.
 pub fn classify<B: Backend>(
-    model: &BertForSequenceClassification<B>,
+    model: &SequenceClassifier<B>,
     features: &[Feature],
     batch_size: usize,
     collator: Collator,
@@ -209,7 +207,7 @@ pub fn probabilities(logits: &[f32]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use brew_distillers::Wants;
-    use brew_models::BertConfig;
+    use brew_models::EncoderConfig;
     use brew_random::Key;
 
     use super::*;
@@ -217,17 +215,17 @@ mod tests {
     #[test]
     fn the_adaptor_gives_what_is_wanted_and_no_more() {
         type B = brew_testkit::TestBackend;
-        let config = BertConfig {
+        let config = EncoderConfig {
             vocab_size: 20,
             hidden_size: 8,
             num_hidden_layers: 2,
             num_attention_heads: 2,
             intermediate_size: 16,
             max_position_embeddings: 16,
-            ..BertConfig::default()
+            ..EncoderConfig::default()
         };
         let device = Default::default();
-        let model = BertForSequenceClassification::<B>::new(&config, Key::new(1), &device);
+        let model = SequenceClassifier::<B>::new(&config, Key::new(1), &device);
         let features = [3, 5].map(|length| Feature {
             id: length as u64,
             input_ids: vec![2; length],

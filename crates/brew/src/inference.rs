@@ -7,9 +7,7 @@ use brew_data::{
     ClassificationReport, Collator, DataError, Example, Feature, LabelSet, TextFileSpec, TextTokenizer,
     label_examples, read_examples, unlabelled_examples,
 };
-use brew_models::{
-    BertForSequenceClassification, LoadOptions, ParameterTable, load_pretrained, save_pretrained,
-};
+use brew_models::{LoadOptions, ParameterTable, SequenceClassifier, load_pretrained, save_pretrained};
 use burn::tensor::backend::AutodiffBackend;
 use serde::Serialize;
 
@@ -119,7 +117,7 @@ pub fn parameter_table(model: &Path, depth: usize) -> Result<ParameterTable, Run
     impl BackendJob for Job<'_> {
         type Output = Result<ParameterTable, RunError>;
         fn run<B: AutodiffBackend>(self, device: B::Device) -> Self::Output {
-            let loaded = load_pretrained::<BertForSequenceClassification<B::InnerBackend>>(
+            let loaded = load_pretrained::<SequenceClassifier<B::InnerBackend>>(
                 self.0,
                 &LoadOptions::default(),
                 &device,
@@ -140,7 +138,7 @@ pub fn export(source: &Path, target: &Path) -> Result<(), RunError> {
     impl BackendJob for Job<'_> {
         type Output = Result<(), RunError>;
         fn run<B: AutodiffBackend>(self, device: B::Device) -> Self::Output {
-            let loaded = load_pretrained::<BertForSequenceClassification<B::InnerBackend>>(
+            let loaded = load_pretrained::<SequenceClassifier<B::InnerBackend>>(
                 self.0,
                 &LoadOptions::default(),
                 &device,
@@ -187,18 +185,15 @@ impl BackendJob for OpenJob<'_> {
     type Output = Result<Classifier, RunError>;
 
     fn run<B: AutodiffBackend>(self, device: B::Device) -> Self::Output {
-        let loaded = load_pretrained::<BertForSequenceClassification<B::InnerBackend>>(
-            self.0,
-            &LoadOptions::default(),
-            &device,
-        )?;
+        let loaded =
+            load_pretrained::<SequenceClassifier<B::InnerBackend>>(self.0, &LoadOptions::default(), &device)?;
         if loaded.initialised.iter().any(|name| name.starts_with("classifier")) {
             return Err(RunError::NoClassifier { path: self.0.to_path_buf() });
         }
         let tokenizer = TextTokenizer::from_folder(self.0)?;
         let labels = LabelSet::new(loaded.config.labels.clone())?;
         let collator = Collator::new(tokenizer.pad_id());
-        let model: BertForSequenceClassification<B::InnerBackend> = loaded.model;
+        let model: SequenceClassifier<B::InnerBackend> = loaded.model;
         let run = Box::new(move |features: &[Feature], batch_size: usize| {
             classify(&model, features, batch_size, collator, &device)
         });

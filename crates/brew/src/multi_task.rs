@@ -13,7 +13,7 @@ use brew_distillers::{
     BatchSource, Callback, CallbackError, CheckpointEvent, Hooks, MultiTaskDistiller, StepReport,
     StudentSide, Task, TaskBatches, Trained,
 };
-use brew_models::{BertForSequenceClassification, LoadOptions, load_pretrained, save_pretrained};
+use brew_models::{LoadOptions, SequenceClassifier, load_pretrained, save_pretrained};
 use burn::module::{AutodiffModule, Module};
 use burn::tensor::backend::AutodiffBackend;
 use serde::Serialize;
@@ -89,7 +89,7 @@ struct TasksJob<'a> {
     observer: &'a mut dyn Observer,
 }
 
-type Teachers<B> = Vec<BertForSequenceClassification<<B as AutodiffBackend>::InnerBackend>>;
+type Teachers<B> = Vec<SequenceClassifier<<B as AutodiffBackend>::InnerBackend>>;
 
 impl BackendJob for TasksJob<'_> {
     type Output = Result<TasksSummary, RunError>;
@@ -240,7 +240,7 @@ impl<B: AutodiffBackend> Watch<'_, B> {
         task: usize,
         name: &str,
         split: Option<&Split>,
-        model: &BertForSequenceClassification<B::InnerBackend>,
+        model: &SequenceClassifier<B::InnerBackend>,
         step: usize,
     ) -> Result<Option<ClassificationReport>, RunError> {
         let Some(split) = split else { return Ok(None) };

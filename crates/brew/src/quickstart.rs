@@ -11,7 +11,7 @@ use brew_data::{Batch, BatchSampler, Collator, Example, Feature, TextTokenizer, 
 use brew_distillers::{
     BasicTrainer, Callback, CallbackError, GeneralDistiller, Hooks, ModelTeacher, StepReport,
 };
-use brew_models::{BertConfig, BertForSequenceClassification};
+use brew_models::{EncoderConfig, SequenceClassifier};
 use brew_random::Key;
 use burn::module::{AutodiffModule, Module};
 use burn::tensor::backend::AutodiffBackend;
@@ -130,7 +130,7 @@ struct Task<B: AutodiffBackend> {
     device: B::Device,
 }
 
-type Classifier<B> = BertForSequenceClassification<B>;
+type Classifier<B> = SequenceClassifier<B>;
 
 impl<B: AutodiffBackend> Task<B> {
     fn new(seed: u64, device: &B::Device) -> Result<Self, RunError> {
@@ -186,7 +186,7 @@ impl<B: AutodiffBackend> Task<B> {
     }
 
     fn model(&self, recipe: &Recipe, purpose: &str) -> Result<Classifier<B>, RunError> {
-        let config = BertConfig {
+        let config = EncoderConfig {
             vocab_size: self.vocab_size,
             hidden_size: recipe.width,
             num_hidden_layers: recipe.layers,
@@ -194,7 +194,7 @@ impl<B: AutodiffBackend> Task<B> {
             intermediate_size: 2 * recipe.width,
             max_position_embeddings: MAX_LENGTH,
             initializer_range: 0.05,
-            ..BertConfig::default()
+            ..EncoderConfig::default()
         }
         .with_labels(self.corpus.labels.names().to_vec());
         Ok(Classifier::try_new(&config, Key::new(self.seed).purpose(purpose), &self.device)?)

@@ -7,7 +7,7 @@ use brew_data::{
     AlignedTokenizer, Augmenter, BatchSampler, ClassificationReport, Collator, Feature, LabelSet, RawExample,
     TextTokenizer, label_examples, read_examples,
 };
-use brew_models::BertConfig;
+use brew_models::EncoderConfig;
 use brew_random::Key;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
@@ -51,7 +51,7 @@ pub struct Run {
     pub(crate) collator: Collator,
     /// One entry a teacher: the training texts in its own tokens, where they are not the student's.
     pub(crate) readings: Vec<Option<OwnReading>>,
-    pub(crate) model: BertConfig,
+    pub(crate) model: EncoderConfig,
     pub(crate) train: Split,
     pub(crate) dev: Option<Split>,
     pub(crate) test: Option<Split>,
@@ -124,7 +124,7 @@ impl Run {
         let mut teacher_tokenizers = Vec::new();
         check_mask(&mut fit, &data.augmentation, &tokenizer);
         for (index, folder) in teacher_folders.iter().enumerate() {
-            let teacher = BertConfig::from_file(&folder.join("config.json"))?;
+            let teacher = EncoderConfig::from_file(&folder.join("config.json"))?;
             let own = if folder == &tokenizer_folder {
                 None
             } else {
@@ -233,13 +233,13 @@ impl Run {
 }
 
 /// The configuration of the trained model, with the run's labels.
-fn model_config(config: &RunConfig, labels: &LabelSet) -> Result<BertConfig, RunError> {
+fn model_config(config: &RunConfig, labels: &LabelSet) -> Result<EncoderConfig, RunError> {
     let file = match (&config.model.from, &config.model.config) {
         (Some(folder), _) => folder.join("config.json"),
         (None, Some(file)) => file.clone(),
         (None, None) => unreachable!("checked before"),
     };
-    let mut model = BertConfig::from_file(&file)?;
+    let mut model = EncoderConfig::from_file(&file)?;
     if let Some(layers) = &config.model.layers {
         let available = model.num_hidden_layers;
         if let Some(&layer) = layers.iter().find(|&&layer| layer >= available) {

@@ -8,13 +8,13 @@ use brew_distillers::{
     AlignedTeacher, BatchRows, BatchSource, CachedTeacher, EmdDistiller, Ensemble, Hooks, ModelTeacher,
     MultiTeacherDistiller, ProcessedBatches, SplitBatch, StudentSide, Teacher, Trained, Wants,
 };
-use brew_models::BertForSequenceClassification;
+use brew_models::SequenceClassifier;
 use burn::tensor::backend::AutodiffBackend;
 
 use crate::classification::{ClassifierAdaptor, TextBatches};
 use crate::{Run, RunError};
 
-type Classifier<B> = BertForSequenceClassification<B>;
+type Classifier<B> = SequenceClassifier<B>;
 
 /// A batch as the student reads it, and for each teacher with tokens of its own as that one does.
 pub(crate) type RunBatch<B> = SplitBatch<Batch<B>, Vec<Option<AlignedBatch<B>>>>;

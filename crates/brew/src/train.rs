@@ -7,9 +7,7 @@ use std::time::Instant;
 
 use brew_data::ClassificationReport;
 use brew_distillers::{BasicTrainer, Callback, CallbackError, CheckpointEvent, Hooks, StepReport, Trained};
-use brew_models::{
-    BertForSequenceClassification, LoadOptions, StudentHead, load_pretrained, save_pretrained,
-};
+use brew_models::{LoadOptions, SequenceClassifier, StudentHead, load_pretrained, save_pretrained};
 use brew_random::Key;
 use burn::module::{AutodiffModule, Module};
 use burn::tensor::backend::{AutodiffBackend, Backend};
@@ -75,7 +73,7 @@ struct TrainJob<'a> {
     observer: &'a mut dyn Observer,
 }
 
-type Student<B> = BertForSequenceClassification<B>;
+type Student<B> = SequenceClassifier<B>;
 
 impl BackendJob for TrainJob<'_> {
     type Output = Result<Summary, RunError>;
@@ -156,7 +154,7 @@ pub(crate) fn initial_model<B: AutodiffBackend>(
         key,
         reinitialise_head: run.config.model.reinitialise_head,
     };
-    let loaded = load_pretrained::<BertForSequenceClassification<B>>(folder, &options, device)?;
+    let loaded = load_pretrained::<SequenceClassifier<B>>(folder, &options, device)?;
     let model = match &run.config.model.layers {
         None => loaded.model,
         Some(layers) => {
@@ -186,8 +184,7 @@ pub(crate) fn teachers<B: AutodiffBackend>(
     folders
         .iter()
         .map(|folder| {
-            Ok(load_pretrained::<BertForSequenceClassification<B::InnerBackend>>(folder, &options, device)?
-                .model)
+            Ok(load_pretrained::<SequenceClassifier<B::InnerBackend>>(folder, &options, device)?.model)
         })
         .collect()
 }

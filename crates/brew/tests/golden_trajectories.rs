@@ -17,9 +17,7 @@ use brew_distillers::{
     Student, Supervised, Task, TaskBatch, Teacher, Trainable, Wants, fit,
 };
 use brew_losses::LossRegistry;
-use brew_models::{
-    BertForSequenceClassification, BertForTokenClassification, BertModel, LoadOptions, load_pretrained,
-};
+use brew_models::{LoadOptions, PretrainedModel, SequenceClassifier, TokenClassifier, load_pretrained};
 use burn::module::AutodiffModule;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{ElementConversion, Int, Tensor, TensorData};
@@ -217,7 +215,7 @@ impl Case {
         }
     }
 
-    fn model<M: BertModel>(&self, name: &str) -> M {
+    fn model<M: PretrainedModel>(&self, name: &str) -> M {
         load_pretrained::<M>(&self.folder.join(name), &LoadOptions::default(), &Default::default())
             .unwrap_or_else(|error| panic!("{}: {error}", self.folder.display()))
             .model
@@ -302,10 +300,10 @@ struct Tokens {
     logits_mask: bool,
 }
 
-impl<B: Backend> Adaptor<B, BertForTokenClassification<B>, Batch<B>> for Tokens {
+impl<B: Backend> Adaptor<B, TokenClassifier<B>, Batch<B>> for Tokens {
     fn adapt(
         &self,
-        model: &BertForTokenClassification<B>,
+        model: &TokenClassifier<B>,
         batch: &Batch<B>,
         context: ForwardContext,
     ) -> Result<AdaptorOutput<B>, DistillError> {
@@ -320,11 +318,11 @@ impl<B: Backend> Adaptor<B, BertForTokenClassification<B>, Batch<B>> for Tokens 
 fn run_case<B: AutodiffBackend>(case: &Case, tolerance: Tolerance) {
     match case.scenario.task.as_str() {
         "sequence_classification" => {
-            run::<B, BertForSequenceClassification<B>, _, _>(case, ClassifierAdaptor, tolerance);
+            run::<B, SequenceClassifier<B>, _, _>(case, ClassifierAdaptor, tolerance);
         }
         "token_classification" => {
             let adaptor = Tokens { logits_mask: case.scenario.logits_mask };
-            run::<B, BertForTokenClassification<B>, _, _>(case, adaptor, tolerance);
+            run::<B, TokenClassifier<B>, _, _>(case, adaptor, tolerance);
         }
         other => panic!("{}: unknown task {other}", case.folder.display()),
     }
@@ -334,8 +332,8 @@ fn run_case<B: AutodiffBackend>(case: &Case, tolerance: Tolerance) {
 fn run<B, M, I, A>(case: &Case, adaptor: A, tolerance: Tolerance)
 where
     B: AutodiffBackend,
-    M: BertModel<Backend = B> + AutodiffModule<B, InnerModule = I> + Student<B>,
-    I: BertModel<Backend = B::InnerBackend> + 'static,
+    M: PretrainedModel<Backend = B> + AutodiffModule<B, InnerModule = I> + Student<B>,
+    I: PretrainedModel<Backend = B::InnerBackend> + 'static,
     A: Adaptor<B, M, Batch<B>> + Adaptor<B::InnerBackend, I, Batch<B::InnerBackend>> + Copy + 'static,
 {
     let device = B::Device::default();

@@ -6,7 +6,7 @@ use brew_testkit::{TestAutodiffBackend, TestBackend, assert_close};
 use super::*;
 use crate::{from_state_dict, tiny};
 
-type Model<B> = BertForSequenceClassification<B>;
+type Model<B> = SequenceClassifier<B>;
 
 const IDS: [[i64; 5]; 2] = [[2, 5, 7, 3, 4], [2, 9, 3, 0, 0]];
 const MASK: [[f32; 5]; 2] = [[1.0; 5], [1.0, 1.0, 1.0, 0.0, 0.0]];
@@ -123,45 +123,42 @@ fn evaluation_repeats_and_training_follows_its_key() {
 #[test]
 fn rate_zero_is_no_dropout() {
     let weights: HashMap<_, _> = tiny::weights().into_iter().collect();
-    let config = BertConfig { hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, ..tiny::config() };
+    let config =
+        EncoderConfig { hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, ..tiny::config() };
     let model =
-        from_state_dict::<BertForSequenceClassification<TestBackend>>(&config, weights, &Default::default())
-            .unwrap();
+        from_state_dict::<SequenceClassifier<TestBackend>>(&config, weights, &Default::default()).unwrap();
     assert_eq!(logits(&model, train(1)), logits(&model, Mode::Eval));
 }
 
 #[test]
 fn every_kind_of_site_drops() {
     let weights: HashMap<_, _> = tiny::weights().into_iter().collect();
-    let none = BertConfig {
+    let none = EncoderConfig {
         hidden_dropout_prob: 0.0,
         attention_probs_dropout_prob: 0.0,
         classifier_dropout: Some(0.0),
         ..tiny::config()
     };
-    let forward = |config: &BertConfig| {
-        let model = from_state_dict::<BertForSequenceClassification<TestBackend>>(
-            config,
-            weights.clone(),
-            &Default::default(),
-        )
-        .unwrap();
+    let forward = |config: &EncoderConfig| {
+        let model =
+            from_state_dict::<SequenceClassifier<TestBackend>>(config, weights.clone(), &Default::default())
+                .unwrap();
         model.forward(input(), OutputRequest::ALL, train(3))
     };
     let reference = forward(&none);
 
-    let attention = forward(&BertConfig { attention_probs_dropout_prob: 0.5, ..none.clone() });
+    let attention = forward(&EncoderConfig { attention_probs_dropout_prob: 0.5, ..none.clone() });
     assert_eq!(attention.hidden_states[0].to_data(), reference.hidden_states[0].to_data());
     let mask = Key::new(3).index(1).dropout_mask(100, 0.5);
     let expected = reference.attentions[0].clone()
         * Tensor::from_data(TensorData::new(mask, [2, 2, 5, 5]), &Default::default());
     assert_eq!(attention.attentions[0].to_data(), expected.into_data(), "what is given is what was used");
 
-    let classifier = forward(&BertConfig { classifier_dropout: Some(0.5), ..none.clone() });
+    let classifier = forward(&EncoderConfig { classifier_dropout: Some(0.5), ..none.clone() });
     assert_eq!(classifier.hidden_states[3].to_data(), reference.hidden_states[3].to_data());
     assert_ne!(classifier.logits.to_data(), reference.logits.to_data());
 
-    let hidden = forward(&BertConfig { hidden_dropout_prob: 0.5, ..none });
+    let hidden = forward(&EncoderConfig { hidden_dropout_prob: 0.5, ..none });
     let mask = Key::new(3).index(0).dropout_mask(80, 0.5);
     let expected = reference.hidden_states[0].clone()
         * Tensor::from_data(TensorData::new(mask, [2, 5, 8]), &Default::default());
@@ -234,14 +231,11 @@ fn the_padding_row_gets_no_gradient_and_the_others_do() {
         assert!(words[used * 8..used * 8 + 8].iter().any(|&g| g != 0.0), "token {used} gets no gradient");
     }
 
-    let config = BertConfig { pad_token_id: None, ..tiny::config() };
+    let config = EncoderConfig { pad_token_id: None, ..tiny::config() };
     let weights = tiny::weights().into_iter().collect();
-    let model = from_state_dict::<BertForSequenceClassification<TestAutodiffBackend>>(
-        &config,
-        weights,
-        &Default::default(),
-    )
-    .unwrap();
+    let model =
+        from_state_dict::<SequenceClassifier<TestAutodiffBackend>>(&config, weights, &Default::default())
+            .unwrap();
     let gradients = loss(&model, Mode::Eval).backward();
     let words = model.encoder.embeddings.word_embeddings.weight.val().grad(&gradients).unwrap();
     let row: Vec<f32> = words.into_data().iter().take(8).collect();
@@ -269,7 +263,7 @@ fn a_key_gives_one_model() {
 
 #[test]
 fn a_config_without_sense_is_an_error() {
-    let config = BertConfig { num_attention_heads: 3, ..tiny::config() };
+    let config = EncoderConfig { num_attention_heads: 3, ..tiny::config() };
     let error = Model::<TestBackend>::try_new(&config, Key::new(1), &Default::default()).unwrap_err();
     assert!(error.to_string().contains("divisible"), "{error}");
 }
@@ -350,7 +344,7 @@ fn a_student_may_have_a_head_of_its_own() {
 
 #[test]
 fn layers_the_teacher_does_not_have_are_an_error() {
-    let student = |layers: &[usize], config: &BertConfig| {
+    let student = |layers: &[usize], config: &EncoderConfig| {
         Model::<TestBackend>::from_layers(
             &full::<TestBackend>(),
             config,
@@ -363,7 +357,7 @@ fn layers_the_teacher_does_not_have_are_an_error() {
     let error = student(&[0, 3], &tiny::config()).unwrap_err();
     assert!(matches!(error, ModelError::NoSuchLayer { layer: 3, available: 3 }), "{error}");
     assert!(student(&[], &tiny::config()).unwrap_err().to_string().contains("num_hidden_layers is 0"));
-    let other = BertConfig { hidden_size: 16, ..tiny::config() };
+    let other = EncoderConfig { hidden_size: 16, ..tiny::config() };
     assert!(student(&[0], &other).unwrap_err().to_string().contains("not that of the model"));
 }
 

@@ -6,9 +6,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::tiny::{self, Pickle, Weights};
-use crate::{BertForSequenceClassification, EncoderInput, Mode, OutputRequest, save_pretrained};
+use crate::{EncoderInput, Mode, OutputRequest, SequenceClassifier, save_pretrained};
 
-type Loaded = Result<Pretrained<BertForSequenceClassification<TestBackend>>, ModelError>;
+type Loaded = Result<Pretrained<SequenceClassifier<TestBackend>>, ModelError>;
 
 fn load_with(folder: &Path, options: LoadOptions) -> Loaded {
     load_pretrained(folder, &options, &Default::default())
@@ -34,7 +34,7 @@ fn torch_checkpoint(entries: &[(String, Vec<u8>)]) -> TempDir {
     folder
 }
 
-fn weights_of(pretrained: &Pretrained<BertForSequenceClassification<TestBackend>>) -> Weights {
+fn weights_of(pretrained: &Pretrained<SequenceClassifier<TestBackend>>) -> Weights {
     pretrained.model.state_dict(&pretrained.config).unwrap()
 }
 
@@ -118,10 +118,10 @@ fn an_exported_model_is_read_back_bit_for_bit() {
 #[test]
 fn a_failed_export_leaves_the_target_as_it_was() {
     let folder = checkpoint(&tiny::weights());
-    let other = BertConfig { num_hidden_layers: 2, ..tiny::config() };
+    let other = EncoderConfig { num_hidden_layers: 2, ..tiny::config() };
     let error = save_pretrained(&tiny::model(), &other, None, folder.path()).unwrap_err().to_string();
     assert!(error.contains("not in its configuration"), "{error}");
-    let other = BertConfig { hidden_size: 16, ..tiny::config() };
+    let other = EncoderConfig { hidden_size: 16, ..tiny::config() };
     let error = save_pretrained(&tiny::model(), &other, None, folder.path()).unwrap_err().to_string();
     assert!(error.contains("not that of the model"), "{error}");
     assert_eq!(weights_of(&load(folder.path()).unwrap()), tiny::weights());
@@ -374,12 +374,10 @@ fn a_state_dict_has_to_be_complete() {
     let (config, device) = (tiny::config(), Default::default());
     let mut weights: HashMap<String, TensorData> = tiny::weights().into_iter().collect();
     let model =
-        from_state_dict::<BertForSequenceClassification<TestBackend>>(&config, weights.clone(), &device)
-            .unwrap();
+        from_state_dict::<SequenceClassifier<TestBackend>>(&config, weights.clone(), &device).unwrap();
     assert_eq!(model.state_dict(&config).unwrap(), tiny::weights());
     weights.retain(|name, _| !name.starts_with("classifier."));
-    let error =
-        from_state_dict::<BertForSequenceClassification<TestBackend>>(&config, weights, &device).unwrap_err();
+    let error = from_state_dict::<SequenceClassifier<TestBackend>>(&config, weights, &device).unwrap_err();
     assert!(error.to_string().contains("classifier.weight, classifier.bias"), "{error}");
 }
 

@@ -9,9 +9,7 @@ use burn_flex::Flex;
 use super::*;
 use crate::dropout::Dropout;
 use crate::names::parameter_specs;
-use crate::{
-    BertForSequenceClassification, EncoderInput, Mode, ModelOutput, OutputRequest, from_state_dict, tiny,
-};
+use crate::{EncoderInput, Mode, ModelOutput, OutputRequest, SequenceClassifier, from_state_dict, tiny};
 
 /// The second text has no token at all, the third fills the batch.
 const LENGTHS: [usize; 4] = [2, 0, 7, 5];
@@ -20,7 +18,7 @@ const HEADS: usize = 2;
 const HIDDEN: usize = 8;
 const LABELS: usize = 3;
 
-fn model<B: Backend>() -> BertForSequenceClassification<B> {
+fn model<B: Backend>() -> SequenceClassifier<B> {
     from_state_dict(&tiny::config(), tiny::weights().into_iter().collect(), &Default::default()).unwrap()
 }
 

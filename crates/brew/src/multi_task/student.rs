@@ -1,6 +1,6 @@
 use brew_data::Batch;
 use brew_distillers::{Adaptor, AdaptorOutput, DistillError, ForwardContext};
-use brew_models::BertForSequenceClassification;
+use brew_models::SequenceClassifier;
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::backend::Backend;
@@ -11,18 +11,18 @@ use crate::classification::ClassifierAdaptor;
 /// A student of several tasks: one encoder and pooler, and a classifier for each task.
 ///
 /// ```
-/// use brew::models::{BertConfig, BertForSequenceClassification};
+/// use brew::models::{EncoderConfig, SequenceClassifier};
 /// use brew::multi_task::MultiTaskClassifier;
 /// use brew::random::Key;
 /// use brew_testkit::TestBackend;
 ///
-/// let config = BertConfig {
+/// let config = EncoderConfig {
 ///     vocab_size: 20, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2,
-///     intermediate_size: 16, max_position_embeddings: 16, ..BertConfig::default()
+///     intermediate_size: 16, max_position_embeddings: 16, ..EncoderConfig::default()
 /// };
 /// let model = |labels: &[&str], key| {
 ///     let config = config.clone().with_labels(labels.to_vec());
-///     BertForSequenceClassification::<TestBackend>::new(&config, Key::new(key), &Default::default())
+///     SequenceClassifier::<TestBackend>::new(&config, Key::new(key), &Default::default())
 /// };
 /// let student = MultiTaskClassifier::new(vec![model(&["neg", "pos"], 1), model(&["a", "b", "c"], 2)]);
 /// assert_eq!(student.task(1).classifier.weight.dims(), [8, 3]);
@@ -31,7 +31,7 @@ use crate::classification::ClassifierAdaptor;
 #[derive(Module, Debug)]
 pub struct MultiTaskClassifier<B: Backend> {
     /// Encoder and pooler of all tasks, with the first one's classifier.
-    first: BertForSequenceClassification<B>,
+    first: SequenceClassifier<B>,
     /// The classifiers of the others.
     others: Vec<Linear<B>>,
 }
@@ -41,7 +41,7 @@ impl<B: Backend> MultiTaskClassifier<B> {
     ///
     /// # Panics
     /// Without any model, and if a classifier is not as wide as the first model.
-    pub fn new(models: Vec<BertForSequenceClassification<B>>) -> Self {
+    pub fn new(models: Vec<SequenceClassifier<B>>) -> Self {
         let mut models = models.into_iter();
         let first = models.next().expect("a student has at least one task");
         let others: Vec<_> = models.map(|model| model.classifier).collect();
@@ -56,7 +56,7 @@ impl<B: Backend> MultiTaskClassifier<B> {
     ///
     /// # Panics
     /// If there is no such task.
-    pub fn task(&self, task: usize) -> BertForSequenceClassification<B> {
+    pub fn task(&self, task: usize) -> SequenceClassifier<B> {
         match task.checked_sub(1) {
             None => self.first.clone(),
             Some(other) => self.first.with_classifier(self.others[other].clone()),
@@ -64,7 +64,7 @@ impl<B: Backend> MultiTaskClassifier<B> {
     }
 
     /// The models of all tasks.
-    pub fn into_tasks(self) -> Vec<BertForSequenceClassification<B>> {
+    pub fn into_tasks(self) -> Vec<SequenceClassifier<B>> {
         (0..=self.others.len()).map(|task| self.task(task)).collect()
     }
 }
@@ -91,7 +91,7 @@ impl<B: Backend> Adaptor<B, MultiTaskClassifier<B>, Batch<B>> for TaskAdaptor {
 mod tests {
     use brew_data::{Collator, Feature};
     use brew_distillers::Wants;
-    use brew_models::BertConfig;
+    use brew_models::EncoderConfig;
     use brew_random::Key;
     use brew_testkit::TestAutodiffBackend as B;
     use burn::optim::GradientsParams;
@@ -99,18 +99,18 @@ mod tests {
     use super::*;
 
     fn student() -> MultiTaskClassifier<B> {
-        let config = BertConfig {
+        let config = EncoderConfig {
             vocab_size: 20,
             hidden_size: 8,
             num_hidden_layers: 1,
             num_attention_heads: 2,
             intermediate_size: 16,
             max_position_embeddings: 16,
-            ..BertConfig::default()
+            ..EncoderConfig::default()
         };
         let models = [2, 3].map(|count| {
             let config = config.clone().with_labels((0..count).map(|label| format!("label {label}")));
-            BertForSequenceClassification::new(&config, Key::new(count as u64), &Default::default())
+            SequenceClassifier::new(&config, Key::new(count as u64), &Default::default())
         });
         MultiTaskClassifier::new(models.to_vec())
     }

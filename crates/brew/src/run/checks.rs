@@ -5,7 +5,7 @@ use std::path::Path;
 use brew_config::{EmdConfig, MatchFeature, Problem, compares_any_widths};
 use brew_data::{Augmentation, LabelSet, TextTokenizer};
 use brew_losses::LossRegistry;
-use brew_models::BertConfig;
+use brew_models::EncoderConfig;
 use burn::tensor::backend::Backend;
 
 use crate::{RunConfig, RunKind};
@@ -118,7 +118,7 @@ pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
 pub(super) fn check_vocabulary(
     found: &mut Vec<Problem>,
     field: &str,
-    model: &BertConfig,
+    model: &EncoderConfig,
     tokenizer: &TextTokenizer,
 ) {
     if tokenizer.vocab_size() > model.vocab_size {
@@ -168,8 +168,8 @@ pub(super) fn check_own_tokens(found: &mut Vec<Problem>, config: &RunConfig, num
 pub(super) fn check_emd(
     found: &mut Vec<Problem>,
     emd: &EmdConfig,
-    student: &BertConfig,
-    teacher: &BertConfig,
+    student: &EncoderConfig,
+    teacher: &EncoderConfig,
 ) {
     for (field, layers, model) in [("layers_T", &emd.layers_t, teacher), ("layers_S", &emd.layers_s, student)]
     {
@@ -211,7 +211,12 @@ fn compares_heads(loss: &str) -> bool {
     ["attention_mse", "attention_ce"].contains(&loss)
 }
 
-pub(super) fn check_labels(found: &mut Vec<Problem>, folder: &Path, teacher: &BertConfig, labels: &LabelSet) {
+pub(super) fn check_labels(
+    found: &mut Vec<Problem>,
+    folder: &Path,
+    teacher: &EncoderConfig,
+    labels: &LabelSet,
+) {
     let unnamed = teacher.labels.iter().all(|name| name.starts_with("LABEL_"));
     let same = if unnamed { teacher.num_labels() == labels.len() } else { teacher.labels == labels.names() };
     if !same {
@@ -230,9 +235,9 @@ pub(super) fn check_labels(found: &mut Vec<Problem>, folder: &Path, teacher: &Be
 pub(super) fn check_matches(
     found: &mut Vec<Problem>,
     config: &RunConfig,
-    student: &BertConfig,
+    student: &EncoderConfig,
     number: usize,
-    teacher: &BertConfig,
+    teacher: &EncoderConfig,
 ) {
     let matches = config.distillation.intermediate_matches.iter().enumerate();
     for (index, one) in matches.filter(|(_, one)| one.teacher == number) {
@@ -314,11 +319,11 @@ mod tests {
     fn problems(one: &str) -> Vec<String> {
         let text = format!("[[distillation.intermediate_matches]]\n{one}");
         let config: RunConfig = toml::from_str(&text).unwrap();
-        let model = |layers, width, heads| BertConfig {
+        let model = |layers, width, heads| EncoderConfig {
             num_hidden_layers: layers,
             hidden_size: width,
             num_attention_heads: heads,
-            ..BertConfig::default()
+            ..EncoderConfig::default()
         };
         let mut found = Vec::new();
         check_matches(&mut found, &config, &model(3, 24, 6), 0, &model(6, 36, 12));
