@@ -64,7 +64,7 @@ fn head(task: usize) -> impl Adaptor<B, Student<B>, Batch<B>> {
     move |student: &Student<B>, batch: &Batch<B>, _: ForwardContext| {
         let logits = student.logits(batch, task);
         let losses =
-            batch.labels.iter().map(|labels| cross_entropy(logits.clone(), labels.clone())).collect();
+            batch.classes().into_iter().map(|labels| cross_entropy(logits.clone(), labels)).collect();
         Ok::<_, DistillError>(AdaptorOutput { losses, ..AdaptorOutput::from_logits(logits) })
     }
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use brew::classification::ClassifierAdaptor;
 use brew::config::TrainingConfig;
-use brew::data::{Batch, Collator, Feature};
+use brew::data::{Batch, Collator, Feature, Target};
 use brew::distillers::{BasicTrainer, Callback, CallbackError, Counted, Hooks, StepReport};
 use brew::models::{EncoderConfig, EncoderInput, Mode, OutputRequest, SequenceClassifier};
 use brew::random::{Key, Stream};
@@ -112,7 +112,12 @@ fn texts<B: Backend>(key: Key, device: &B::Device) -> Batch<B> {
         .map(|id| {
             let length = length(&mut stream);
             let input_ids = (0..length).map(|_| 1 + stream.below(30_521) as u32).collect();
-            Feature { id, input_ids, token_type_ids: vec![0; length], label: Some(stream.below(2)) }
+            Feature {
+                id,
+                input_ids,
+                token_type_ids: vec![0; length],
+                target: Some(Target::Class(stream.below(2))),
+            }
         })
         .collect();
     Collator::new(0).collate(&features.iter().collect::<Vec<_>>(), device)

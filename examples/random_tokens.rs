@@ -102,7 +102,7 @@ fn random_texts(key: Key, count: u64) -> Vec<Feature> {
         .map(|id| {
             let length = 5 + stream.below(16);
             let input_ids: Vec<u32> = (0..length).map(|_| 1 + stream.below(VOCABULARY - 1) as u32).collect();
-            Feature { id, token_type_ids: vec![0; length], input_ids, label: None }
+            Feature { id, token_type_ids: vec![0; length], input_ids, target: None }
         })
         .collect()
 }

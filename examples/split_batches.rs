@@ -53,7 +53,7 @@ fn word(word: usize) -> String {
 /// The words of a text as a sentence.
 fn sentence(text: &Feature) -> Example {
     let words: Vec<String> = text.input_ids[1..].iter().map(|id| word((id - FIRST_WORD) as usize)).collect();
-    Example { label: text.label, ..Example::new(text.id, words.join(" ")) }
+    Example { label: text.class(), ..Example::new(text.id, words.join(" ")) }
 }
 
 fn tokenizer(tokens: impl Iterator<Item = String>) -> Result<TextTokenizer, DataError> {

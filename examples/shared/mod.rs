@@ -4,7 +4,7 @@
 use anyhow::Result;
 use brew::classification::{ClassifierAdaptor, InnerAdaptor, TextBatches, argmax, classify};
 use brew::config::{OptimizerConfig, ScheduleConfig, ScheduleName, TrainingConfig};
-use brew::data::{BatchSampler, Collator, Feature, metrics};
+use brew::data::{BatchSampler, Collator, Feature, Target, metrics};
 use brew::distillers::{BasicTrainer, Hooks, ModelTeacher};
 use brew::models::{EncoderConfig, SequenceClassifier};
 use brew::random::Key;
@@ -74,7 +74,7 @@ impl Language {
 /// A text of these tokens.
 pub(crate) fn feature(id: u64, tokens: impl Iterator<Item = u32>, label: Option<usize>) -> Feature {
     let input_ids: Vec<u32> = std::iter::once(START).chain(tokens).collect();
-    Feature { id, token_type_ids: vec![0; input_ids.len()], input_ids, label }
+    Feature { id, token_type_ids: vec![0; input_ids.len()], input_ids, target: label.map(Target::Class) }
 }
 
 /// A BERT of so many layers and hidden units with random weights.
@@ -143,7 +143,7 @@ pub(crate) fn predictions(model: &Classifier<Flex>, texts: &[Feature]) -> Result
 }
 
 pub(crate) fn gold(texts: &[Feature]) -> Vec<usize> {
-    texts.iter().filter_map(|text| text.label).collect()
+    texts.iter().filter_map(|text| text.class()).collect()
 }
 
 /// The share of texts that a model gives the right class, in percent.

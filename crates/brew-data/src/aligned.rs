@@ -8,7 +8,7 @@ use crate::cores::on_every_core;
 use crate::{Alignment, Batch, Collator, DataError, Example, Feature, TextTokenizer, TokenSpans};
 
 /// One example in the tokens of the student and in those of the teacher.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AlignedFeature {
     /// What the student reads.
     pub student: Feature,

@@ -286,7 +286,7 @@ mod tests {
         example.text_pair = pair.map(str::to_owned);
         let feature = tokenizer.encode(&example, 64).unwrap();
         let new = Augmenter::new(steps, &tokenizer, Key::new(1)).unwrap().augment(&feature, epoch);
-        assert_eq!((new.id, new.label), (3, Some(1)));
+        assert_eq!((new.id, new.class()), (3, Some(1)));
         assert_eq!(new.input_ids.len(), new.token_type_ids.len());
         (tokenizer.tokens(&new.input_ids).join(" "), new.token_type_ids)
     }
@@ -351,7 +351,7 @@ mod tests {
             for epoch in 0..200 {
                 let types = vec![0; input_ids.len()];
                 let feature =
-                    Feature { id: 0, input_ids: input_ids.clone(), token_type_ids: types, label: None };
+                    Feature { id: 0, input_ids: input_ids.clone(), token_type_ids: types, target: None };
                 let new = augmenter.augment(&feature, epoch);
                 let fixed =
                     |ids: &[u32]| ids.iter().copied().filter(|&id| id == 2 || id == 3).collect::<Vec<_>>();

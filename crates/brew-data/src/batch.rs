@@ -4,9 +4,9 @@ use burn::prelude::*;
 use burn::tensor::TensorData;
 use burn::tensor::backend::AutodiffBackend;
 
-use crate::Feature;
+use crate::{Feature, Target};
 
-/// What stands in [`Batch::labels`] for an example without a label; losses skip it.
+/// What stands in [`Targets`] for an example or token without a class; losses skip it.
 pub const IGNORED_LABEL: i64 = -100;
 
 /// Some examples padded to one length.
@@ -23,14 +23,136 @@ pub struct Batch<B: Backend> {
     pub attention_mask: Tensor<B, 2>,
     /// 0 on the first text and on padding, 1 on the second text, `[batch, length]`.
     pub token_type_ids: Tensor<B, 2, Int>,
-    /// Classes of the texts `[batch]`, or of their tokens `[batch · length]`, [`IGNORED_LABEL`] where one is
-    /// unknown; `None` where all are.
-    pub labels: Option<Tensor<B, 1, Int>>,
-    /// Classes of the texts on the host, without a transfer.
-    pub label_values: Vec<Option<usize>>,
+    /// What a model should say of the examples; `None` where that is unknown of all of them.
+    pub targets: Option<Targets<B>>,
     /// How many tokens each example has, if they come first and `attention_mask` is 1 at them and 0
     /// after them, as [`Collator`] puts them: on the host, for models that compute no padding.
     pub lengths: Option<Vec<usize>>,
+}
+
+/// The [`Target`]s of a batch.
+#[derive(Debug, Clone)]
+pub enum Targets<B: Backend> {
+    /// Classes of the texts `[batch]`, or of their tokens `[batch · length]`; [`IGNORED_LABEL`] where one is
+    /// unknown and at padding.
+    Classes(Tensor<B, 1, Int>),
+    /// Labels that exclude no other.
+    Flags {
+        /// 1 where a label holds, `[batch, labels]`.
+        flags: Tensor<B, 2>,
+        /// 1 where an example's labels are known, `[batch]`.
+        known: Tensor<B, 1>,
+    },
+    /// Numbers.
+    Values {
+        /// One an example, `[batch]`.
+        values: Tensor<B, 1>,
+        /// 1 where it is known, `[batch]`.
+        known: Tensor<B, 1>,
+    },
+    /// Places of answers, [`IGNORED_LABEL`] where unknown.
+    Spans {
+        /// The first token of each answer `[batch]`.
+        starts: Tensor<B, 1, Int>,
+        /// The last token of each answer `[batch]`.
+        ends: Tensor<B, 1, Int>,
+    },
+}
+
+impl<B: Backend> Targets<B> {
+    /// The targets of features padded to `length`; `None` if none has one.
+    ///
+    /// # Panics
+    /// If the targets are of several kinds, or flags of several lengths.
+    fn new(features: &[&Feature], length: usize, device: &B::Device) -> Option<Self> {
+        let first = features.iter().find_map(|feature| feature.target.as_ref())?;
+        let ints = |values: Vec<i64>| Tensor::from_data(TensorData::from(values.as_slice()), device);
+        let targets = || features.iter().map(|feature| feature.target.as_ref());
+        let known = || {
+            let known: Vec<f32> = targets().map(|target| f32::from(target.is_some())).collect();
+            Tensor::from_data(TensorData::from(known.as_slice()), device)
+        };
+        let mixed = |other: &Target| -> ! { panic!("a batch with targets {first:?} and {other:?}") };
+        let class = |class: Option<usize>| class.map_or(IGNORED_LABEL, |class| class as i64);
+        Some(match first {
+            Target::Class(_) => Self::Classes(ints(
+                targets()
+                    .map(|target| match target {
+                        Some(&Target::Class(index)) => index as i64,
+                        Some(other) => mixed(other),
+                        None => IGNORED_LABEL,
+                    })
+                    .collect(),
+            )),
+            Target::Tags(_) => {
+                let mut values = vec![IGNORED_LABEL; features.len() * length];
+                for (target, row) in targets().zip(values.chunks_mut(length)) {
+                    match target {
+                        Some(Target::Tags(tags)) => {
+                            for (value, &tag) in row.iter_mut().zip(tags) {
+                                *value = class(tag);
+                            }
+                        }
+                        Some(other) => mixed(other),
+                        None => {}
+                    }
+                }
+                Self::Classes(ints(values))
+            }
+            Target::Flags(flags) => {
+                let labels = flags.len();
+                let mut values = vec![0f32; features.len() * labels];
+                for (row, target) in targets().enumerate() {
+                    match target {
+                        Some(Target::Flags(flags)) if flags.len() == labels => {
+                            for (at, &flag) in flags.iter().enumerate() {
+                                values[row * labels + at] = f32::from(flag);
+                            }
+                        }
+                        Some(other) => mixed(other),
+                        None => {}
+                    }
+                }
+                let flags = Tensor::from_data(TensorData::new(values, [features.len(), labels]), device);
+                Self::Flags { flags, known: known() }
+            }
+            Target::Value(_) => {
+                let values: Vec<f32> = targets()
+                    .map(|target| match target {
+                        Some(&Target::Value(value)) => value,
+                        Some(other) => mixed(other),
+                        None => 0.0,
+                    })
+                    .collect();
+                let values = Tensor::from_data(TensorData::from(values.as_slice()), device);
+                Self::Values { values, known: known() }
+            }
+            Target::Span { .. } => {
+                let (starts, ends) = targets()
+                    .map(|target| match target {
+                        Some(&Target::Span { start, end }) => (start as i64, end as i64),
+                        Some(other) => mixed(other),
+                        None => (IGNORED_LABEL, IGNORED_LABEL),
+                    })
+                    .unzip();
+                Self::Spans { starts: ints(starts), ends: ints(ends) }
+            }
+        })
+    }
+}
+
+impl<B: AutodiffBackend> Targets<B> {
+    /// The same tensors on the backend without gradients.
+    fn inner(&self) -> Targets<B::InnerBackend> {
+        match self.clone() {
+            Self::Classes(classes) => Targets::Classes(classes.inner()),
+            Self::Flags { flags, known } => Targets::Flags { flags: flags.inner(), known: known.inner() },
+            Self::Values { values, known } => {
+                Targets::Values { values: values.inner(), known: known.inner() }
+            }
+            Self::Spans { starts, ends } => Targets::Spans { starts: starts.inner(), ends: ends.inner() },
+        }
+    }
 }
 
 impl<B: Backend> Batch<B> {
@@ -42,6 +164,14 @@ impl<B: Backend> Batch<B> {
     /// Whether there is no example; a [`Collator`] never makes such a batch.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+
+    /// The classes of the texts `[batch]` or of their tokens `[batch · length]`, where the targets are such.
+    pub fn classes(&self) -> Option<Tensor<B, 1, Int>> {
+        match &self.targets {
+            Some(Targets::Classes(classes)) => Some(classes.clone()),
+            _ => None,
+        }
     }
 
     /// The padded length.
@@ -58,8 +188,7 @@ impl<B: AutodiffBackend> Batch<B> {
             input_ids: self.input_ids.clone().inner(),
             attention_mask: self.attention_mask.clone().inner(),
             token_type_ids: self.token_type_ids.clone().inner(),
-            labels: self.labels.clone().map(Tensor::inner),
-            label_values: self.label_values.clone(),
+            targets: self.targets.as_ref().map(Targets::inner),
             lengths: self.lengths.clone(),
         }
     }
@@ -68,10 +197,10 @@ impl<B: AutodiffBackend> Batch<B> {
 /// Pads features to the longest of their batch.
 ///
 /// ```
-/// use brew_data::{Collator, Feature};
+/// use brew_data::{Collator, Feature, Target};
 ///
-/// let short = Feature { id: 0, input_ids: vec![2, 3], token_type_ids: vec![0, 0], label: Some(1) };
-/// let long = Feature { id: 1, input_ids: vec![2, 7, 3], token_type_ids: vec![0; 3], label: Some(0) };
+/// let short = Feature { id: 0, input_ids: vec![2, 3], token_type_ids: vec![0, 0], target: Some(Target::Class(1)) };
+/// let long = Feature { id: 1, input_ids: vec![2, 7, 3], token_type_ids: vec![0; 3], target: Some(Target::Class(0)) };
 /// let batch = Collator::new(0).collate::<brew_testkit::TestBackend>(&[&short, &long], &Default::default());
 /// assert_eq!(batch.input_ids.dims(), [2, 3]);
 /// assert_eq!(batch.attention_mask.to_data().to_vec::<f32>().unwrap(), [1., 1., 0., 1., 1., 1.]);
@@ -101,7 +230,7 @@ impl Collator {
     /// Pads these features into one batch.
     ///
     /// # Panics
-    /// If there is no feature.
+    /// If there is no feature, or their targets are of several kinds.
     pub fn collate<B: Backend>(&self, features: &[&Feature], device: &B::Device) -> Batch<B> {
         assert!(!features.is_empty(), "a batch needs at least one feature");
         let rows = features.len();
@@ -122,19 +251,12 @@ impl Collator {
             }
         }
 
-        let label_values: Vec<Option<usize>> = features.iter().map(|feature| feature.label).collect();
-        let labels = label_values.iter().any(Option::is_some).then(|| {
-            let values: Vec<i64> =
-                label_values.iter().map(|label| label.map_or(IGNORED_LABEL, |label| label as i64)).collect();
-            Tensor::from_data(TensorData::new(values, [rows]), device)
-        });
         Batch {
             ids: features.iter().map(|feature| feature.id).collect(),
             input_ids: Tensor::from_data(TensorData::new(input_ids, [rows, length]), device),
             attention_mask: Tensor::from_data(TensorData::new(attention_mask, [rows, length]), device),
             token_type_ids: Tensor::from_data(TensorData::new(token_type_ids, [rows, length]), device),
-            labels,
-            label_values,
+            targets: Targets::new(features, length, device),
             lengths: Some(features.iter().map(|feature| feature.len()).collect()),
         }
     }
@@ -143,7 +265,7 @@ impl Collator {
     /// [`BatchSampler::epoch`](crate::BatchSampler::epoch).
     ///
     /// # Panics
-    /// If there is no index, or one is out of range.
+    /// If there is no index, or one is out of range, or the targets are of several kinds.
     pub fn collate_indices<B: Backend>(
         &self,
         features: &[Feature],
@@ -160,14 +282,14 @@ mod tests {
     use super::*;
     use brew_testkit::{TestAutodiffBackend, TestBackend};
 
-    fn feature(id: u64, input_ids: &[u32], token_type_ids: &[u32], label: Option<usize>) -> Feature {
-        Feature { id, input_ids: input_ids.to_vec(), token_type_ids: token_type_ids.to_vec(), label }
+    fn feature(id: u64, input_ids: &[u32], token_type_ids: &[u32], target: Option<Target>) -> Feature {
+        Feature { id, input_ids: input_ids.to_vec(), token_type_ids: token_type_ids.to_vec(), target }
     }
 
     #[test]
     fn pads_to_the_longest() {
         let features = [
-            feature(7, &[2, 9, 3], &[0, 0, 0], Some(1)),
+            feature(7, &[2, 9, 3], &[0, 0, 0], Some(Target::Class(1))),
             feature(8, &[2, 4, 3, 5, 3], &[0, 0, 0, 1, 1], None),
         ];
         let batch: Batch<TestBackend> =
@@ -180,8 +302,7 @@ mod tests {
             batch.attention_mask.to_data().to_vec::<f32>().unwrap(),
             [1., 1., 1., 1., 1., 1., 1., 1., 0., 0.]
         );
-        assert_eq!(batch.labels.unwrap().to_data().to_vec::<i64>().unwrap(), [IGNORED_LABEL, 1]);
-        assert_eq!(batch.label_values, [None, Some(1)]);
+        assert_eq!(batch.classes().unwrap().to_data().to_vec::<i64>().unwrap(), [IGNORED_LABEL, 1]);
         assert_eq!(batch.lengths, Some(vec![5, 3]));
     }
 
@@ -192,7 +313,7 @@ mod tests {
             Collator::new(0).with_multiple_of(8).collate::<TestBackend>(&[&feature], &Default::default());
         assert_eq!(batch.input_ids.dims(), [1, 8]);
         assert_eq!(batch.attention_mask.sum().into_scalar(), 3.0);
-        assert!(batch.labels.is_none());
+        assert!(batch.targets.is_none());
         let exact =
             Collator::new(0).with_multiple_of(3).collate::<TestBackend>(&[&feature], &Default::default());
         assert_eq!(exact.length(), 3);
@@ -200,7 +321,7 @@ mod tests {
 
     #[test]
     fn inner_holds_the_same_values() {
-        let feature = feature(3, &[2, 9, 3], &[0, 1, 1], Some(2));
+        let feature = feature(3, &[2, 9, 3], &[0, 1, 1], Some(Target::Class(2)));
         let batch = Collator::new(0).collate::<TestAutodiffBackend>(&[&feature], &Default::default());
         let inner: Batch<TestBackend> = batch.inner();
         assert_eq!(inner.ids, [3]);
@@ -208,7 +329,49 @@ mod tests {
         assert_eq!(inner.input_ids.to_data(), batch.input_ids.to_data());
         assert_eq!(inner.attention_mask.to_data(), batch.attention_mask.to_data());
         assert_eq!(inner.token_type_ids.to_data(), batch.token_type_ids.to_data());
-        assert_eq!(inner.labels.unwrap().to_data().to_vec::<i64>().unwrap(), [2]);
+        assert_eq!(inner.classes().unwrap().to_data().to_vec::<i64>().unwrap(), [2]);
+    }
+
+    fn ints(tensor: Tensor<TestBackend, 1, Int>) -> Vec<i64> {
+        tensor.into_data().to_vec().unwrap()
+    }
+
+    /// A batch of an unlabelled example of two tokens and one of three with this target.
+    fn targets(target: Target) -> Targets<TestBackend> {
+        let features = [feature(0, &[2, 3], &[0, 0], None), feature(1, &[2, 9, 3], &[0; 3], Some(target))];
+        Collator::new(0)
+            .with_multiple_of(4)
+            .collate_indices(&features, &[0, 1], &Default::default())
+            .targets
+            .unwrap()
+    }
+
+    #[test]
+    fn targets_of_every_kind_say_where_they_are_unknown() {
+        let Targets::Classes(tags) = targets(Target::Tags(vec![None, Some(2), None])) else { panic!() };
+        assert_eq!(ints(tags), [-100, -100, -100, -100, -100, 2, -100, -100]);
+
+        let Targets::Flags { flags, known } = targets(Target::Flags(vec![true, false, true])) else {
+            panic!()
+        };
+        assert_eq!(flags.dims(), [2, 3]);
+        assert_eq!(flags.into_data().to_vec::<f32>().unwrap(), [0., 0., 0., 1., 0., 1.]);
+        assert_eq!(known.into_data().to_vec::<f32>().unwrap(), [0., 1.]);
+
+        let Targets::Values { values, known } = targets(Target::Value(2.5)) else { panic!() };
+        assert_eq!(values.into_data().to_vec::<f32>().unwrap(), [0., 2.5]);
+        assert_eq!(known.into_data().to_vec::<f32>().unwrap(), [0., 1.]);
+
+        let Targets::Spans { starts, ends } = targets(Target::Span { start: 1, end: 2 }) else { panic!() };
+        assert_eq!((ints(starts), ints(ends)), (vec![-100, 1], vec![-100, 2]));
+    }
+
+    #[test]
+    #[should_panic(expected = "Class(1) and Value(0.5)")]
+    fn a_batch_of_two_tasks_is_a_mistake() {
+        let features =
+            [Target::Class(1), Target::Value(0.5)].map(|target| feature(0, &[2], &[0], Some(target)));
+        let _ = Collator::new(0).collate_indices::<TestBackend>(&features, &[0, 1], &Default::default());
     }
 
     #[test]

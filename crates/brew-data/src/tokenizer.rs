@@ -16,7 +16,7 @@ use tokenizers::utils::truncation::{TruncationParams, TruncationStrategy, trunca
 use tokenizers::{AddedToken, Encoding, ModelWrapper, PostProcessor, Tokenizer};
 
 use crate::cores::on_every_core;
-use crate::{DataError, Example, Feature};
+use crate::{DataError, Example, Feature, Target};
 
 /// How a vocabulary of word pieces is applied; the names are those of `tokenizer_config.json`.
 ///
@@ -296,7 +296,7 @@ fn feature(example: &Example, encoding: &Encoding) -> Feature {
         id: example.id,
         input_ids: encoding.get_ids().to_vec(),
         token_type_ids: encoding.get_type_ids().to_vec(),
-        label: example.label,
+        target: example.label.map(Target::Class),
     }
 }
 

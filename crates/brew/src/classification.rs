@@ -71,7 +71,7 @@ fn adaptor_output<B: Backend, const D: usize>(
     rows: Tensor<B, 2>,
     batch: &Batch<B>,
 ) -> AdaptorOutput<B> {
-    let labels: Vec<_> = batch.labels.iter().cloned().collect();
+    let labels: Vec<_> = batch.classes().into_iter().collect();
     let losses = labels.iter().map(|labels| cross_entropy(rows.clone(), labels.clone())).collect();
     AdaptorOutput {
         logits: vec![logits],
@@ -230,7 +230,7 @@ mod tests {
             id: length as u64,
             input_ids: vec![2; length],
             token_type_ids: vec![0; length],
-            label: None,
+            target: None,
         });
         let batch = Collator::new(0).collate_indices::<B>(&features, &[0, 1], &device);
         let adapt =

@@ -66,7 +66,7 @@ pub(crate) struct Split {
 
 impl Split {
     pub(crate) fn gold(&self) -> Vec<usize> {
-        self.features.iter().filter_map(|feature| feature.label).collect()
+        self.features.iter().filter_map(Feature::class).collect()
     }
 }
 

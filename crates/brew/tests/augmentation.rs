@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use brew::classification::TextBatches;
 use brew::{BackendKind, Observer, OutputPolicy, Run, RunConfig, RunKind, Summary, load_run};
-use brew_data::{
-    Augmentation, Augmenter, Batch, BatchSampler, Collator, Example, TextTokenizer, WordPieceOptions,
-};
+use brew_data::{Augmentation, Augmenter, BatchSampler, Collator, Example, TextTokenizer, WordPieceOptions};
 use brew_distillers::BatchSource;
 use brew_random::Key;
 use brew_testkit::TestBackend;
+use burn::tensor::{Int, Tensor};
 
 const WORDS: [&str; 10] = ["good", "fine", "great", "bad", "dull", "poor", "a", "the", "film", "plot"];
 
@@ -25,7 +24,11 @@ fn text(index: usize) -> String {
 }
 
 /// Ids, tokens and labels of the batches of an epoch.
-type Epoch = Vec<(Vec<u64>, Vec<i64>, Vec<Option<usize>>)>;
+type Epoch = Vec<(Vec<u64>, Vec<i64>, Vec<i64>)>;
+
+fn values(tensor: Tensor<TestBackend, 1, Int>) -> Vec<i64> {
+    tensor.into_data().to_vec().unwrap()
+}
 
 /// A function from epoch and batches to skip to what is left of the epoch.
 fn epochs(step: Option<Augmentation>, seed: u64) -> impl Fn(usize, usize) -> Epoch {
@@ -43,8 +46,12 @@ fn epochs(step: Option<Augmentation>, seed: u64) -> impl Fn(usize, usize) -> Epo
     move |epoch, skip| {
         let batches = batches.epoch(epoch, skip).map(|batch| batch.unwrap().batch);
         batches
-            .map(|Batch { ids, input_ids, label_values, .. }| {
-                (ids, input_ids.into_data().to_vec().unwrap(), label_values)
+            .map(|batch| {
+                (
+                    batch.ids.clone(),
+                    values(batch.input_ids.clone().flatten(0, 1)),
+                    values(batch.classes().unwrap()),
+                )
             })
             .collect()
     }

@@ -10,7 +10,7 @@ use brew::classification::{ClassifierAdaptor, InnerAdaptor, TokenClassifierAdapt
 use brew_config::{
     DistillationConfig, OptimizerConfig, ProjectionGroup, ScheduleConfig, ScheduleName, TrainingConfig,
 };
-use brew_data::Batch;
+use brew_data::{Batch, Targets};
 use brew_distillers::{
     Adaptor, AdaptorOutput, BatchRows, CachedTeacher, Counted, DistillError, Distillation, Ensemble,
     ForwardContext, Hooks, LossTerms, ModelTeacher, MultiTask, Objective, Projection, Recipe, StepContext,
@@ -196,10 +196,6 @@ impl Case {
             1 => Tensor::<B, 1, Int>::from_data(data.clone(), device).slice([rows.clone()]),
             _ => Tensor::<B, 2, Int>::from_data(data.clone(), device).slice([rows.clone()]).flatten(0, 1),
         });
-        let label_values = match &labels {
-            Some(labels) => labels.to_data().iter::<i64>().map(|label| usize::try_from(label).ok()).collect(),
-            None => vec![None; rows.len()],
-        };
         let attention_mask = ints("attention_mask").float();
         // TextBrewer's runs label the padding, too, so its logits have to be the model's own.
         let labels_padding = labels.as_ref().is_some_and(|labels| labels.dims()[0] > rows.len());
@@ -209,8 +205,7 @@ impl Case {
             input_ids: ints("input_ids"),
             attention_mask,
             token_type_ids: ints("token_type_ids"),
-            labels,
-            label_values,
+            targets: labels.map(Targets::Classes),
             lengths,
         }
     }

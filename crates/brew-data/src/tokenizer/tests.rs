@@ -45,7 +45,7 @@ impl Case {
         );
         assert_eq!(feature.input_ids, self.input_ids);
         assert_eq!(feature.token_type_ids, self.token_type_ids);
-        assert_eq!((feature.id, feature.label), (5, Some(1)));
+        assert_eq!((feature.id, feature.class()), (5, Some(1)));
     }
 }
 

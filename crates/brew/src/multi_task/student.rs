@@ -89,7 +89,7 @@ impl<B: Backend> Adaptor<B, MultiTaskClassifier<B>, Batch<B>> for TaskAdaptor {
 
 #[cfg(test)]
 mod tests {
-    use brew_data::{Collator, Feature};
+    use brew_data::{Collator, Feature, Target};
     use brew_distillers::Wants;
     use brew_models::EncoderConfig;
     use brew_random::Key;
@@ -118,7 +118,12 @@ mod tests {
     #[test]
     fn a_tasks_batch_moves_what_is_shared_and_its_own_classifier_alone() {
         let student = student();
-        let feature = Feature { id: 0, input_ids: vec![2, 7, 3], token_type_ids: vec![0; 3], label: Some(1) };
+        let feature = Feature {
+            id: 0,
+            input_ids: vec![2, 7, 3],
+            token_type_ids: vec![0; 3],
+            target: Some(Target::Class(1)),
+        };
         let batch = Collator::new(0).collate_indices::<B>(&[feature], &[0], &Default::default());
         for (task, labels) in [(0, 2), (1, 3)] {
             let context = ForwardContext::evaluation(Wants::default());
