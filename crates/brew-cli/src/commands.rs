@@ -3,14 +3,13 @@
 mod report;
 
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use brew::data::{Column, TextFileSpec, WordPieceOptions};
-use brew::{BackendKind, OutputPolicy, RunError, RunKind};
+use brew::{BackendKind, DataConfig, OutputPolicy, RunError, RunKind};
 
 use crate::args::{
     BackendArgs, Cli, Command, DataArgs, EvaluateArgs, ExportArgs, ParamsArgs, PredictArgs, QuickstartArgs,
@@ -82,17 +81,19 @@ fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
 }
 
 fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
-    let report = brew::evaluate_file(backend(&args.backend)?, &args.model, &args.data.source())?;
+    let report =
+        brew::evaluate_file(backend(&args.backend)?, &args.model, &args.data.data, &args.data.config())?;
     if args.json {
         print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
     } else {
-        print(&report::classification(&report))?;
+        print(&report::task(&report))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn predict(args: &PredictArgs) -> Result<ExitCode> {
-    let predictions = brew::predict_file(backend(&args.backend)?, &args.model, &args.data.source())?;
+    let predictions =
+        brew::predict_file(backend(&args.backend)?, &args.model, &args.data.data, &args.data.config())?;
     match &args.output {
         Some(path) => brew::write_predictions(&predictions, path)?,
         None => {
@@ -147,11 +148,14 @@ fn quickstart(args: &QuickstartArgs) -> Result<ExitCode> {
 }
 
 impl DataArgs {
-    /// The library's description of the same file.
-    fn source(&self) -> brew::TextSource<'_> {
-        let columns = columns(self.text.as_deref(), self.text_pair.as_deref(), self.label.as_deref());
-        let path: &Path = &self.data;
-        brew::TextSource { path, columns, max_length: self.max_length, batch_size: self.batch_size }
+    /// How the file is read, as a run file says it.
+    fn config(&self) -> DataConfig {
+        DataConfig {
+            columns: columns(self.text.as_deref(), self.text_pair.as_deref(), self.label.as_deref()),
+            max_length: self.max_length,
+            eval_batch_size: self.batch_size,
+            ..DataConfig::default()
+        }
     }
 }
 

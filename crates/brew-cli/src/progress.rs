@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use brew::Observer;
-use brew::data::ClassificationReport;
 use brew::distillers::StepReport;
+use brew::{Observer, TaskReport};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A progress bar on the terminal; plain lines where the standard error is no terminal.
@@ -58,12 +57,10 @@ impl Observer for Progress {
         }
     }
 
-    fn evaluation(&mut self, split: &str, step: usize, report: &ClassificationReport) {
-        self.line(&format!(
-            "{split} after step {step}: accuracy {:.2} %, F1 {:.2} %",
-            100.0 * report.accuracy,
-            100.0 * report.f1
-        ));
+    fn evaluation(&mut self, split: &str, step: usize, report: &TaskReport) {
+        let figures: Vec<String> =
+            report.figures().iter().map(|figure| format!("{} {figure}", figure.name)).collect();
+        self.line(&format!("{split} after step {step}: {}", figures.join(", ")));
     }
 
     fn end(&mut self) {

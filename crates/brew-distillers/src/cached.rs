@@ -8,7 +8,7 @@ use brew_losses::FeatureTensor;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
-use crate::{AdaptorOutput, DistillError, Teacher, Wants};
+use crate::{AdaptorOutput, DistillError, MASKED_LOGIT, Teacher, Wants};
 
 /// The rows of a batch, as a cache needs to know them.
 #[derive(Debug, Clone)]
@@ -63,6 +63,8 @@ enum Kind {
     Text { width: usize },
     /// `[tokens]`
     Mask,
+    /// `[tokens]`, and [`MASKED_LOGIT`] at padding
+    Places,
     /// `[tokens, width]`
     Tokens { width: usize },
     /// `[heads, tokens, tokens]`; `flat` where the tensor has no dimension for heads.
@@ -185,9 +187,16 @@ impl<Te, I> CachedTeacher<Te, I> {
                 _ => return,
             },
         };
-        let logits: Option<Vec<_>> =
-            output.logits.iter().map(|one| split(one.clone(), false, &tokens)).collect();
-        let masks = output.logits_mask.iter().map(|mask| split_mask(mask.clone(), &tokens));
+        let logits = output.logits.iter().enumerate();
+        let logits: Option<Vec<_>> = logits
+            .map(|(index, one)| match one {
+                FeatureTensor::D2(places) if output.has_places(index) => {
+                    split_mask(places.clone(), Kind::Places, &tokens)
+                }
+                _ => split(one.clone(), false, &tokens),
+            })
+            .collect();
+        let masks = output.logits_mask.iter().map(|mask| split_mask(mask.clone(), Kind::Mask, &tokens));
         let masks: Option<Vec<_>> = masks.collect();
         let features: Option<Vec<_>> = FEATURES
             .into_iter()
@@ -263,12 +272,13 @@ fn split<B: Backend>(feature: FeatureTensor<B>, is_attention: bool, tokens: &[us
     Some(cut(kind, &values, length, tokens))
 }
 
-fn split_mask<B: Backend>(mask: Tensor<B, 2>, tokens: &[usize]) -> Option<Vec<Piece>> {
+/// The same of a tensor with one number a token.
+fn split_mask<B: Backend>(mask: Tensor<B, 2>, kind: Kind, tokens: &[usize]) -> Option<Vec<Piece>> {
     let [batch, length] = mask.dims();
     if batch != tokens.len() || tokens.contains(&0) {
         return None;
     }
-    Some(cut(Kind::Mask, &values_of(mask.into()), length, tokens))
+    Some(cut(kind, &values_of(mask.into()), length, tokens))
 }
 
 fn values_of<B: Backend>(feature: FeatureTensor<B>) -> Vec<f32> {
@@ -291,7 +301,7 @@ fn cut(kind: Kind, values: &[f32], length: usize, tokens: &[usize]) -> Vec<Piece
     pieces.collect()
 }
 
-/// Pieces of the examples of a batch, padded with zeros to `length`.
+/// Pieces of the examples of a batch, padded to `length`.
 fn joined<B: Backend>(
     pieces: &[&Piece],
     tokens: &[usize],
@@ -300,7 +310,8 @@ fn joined<B: Backend>(
 ) -> FeatureTensor<B> {
     let kind = pieces[0].kind;
     let (batch, size) = (pieces.len(), kind.size(length));
-    let mut values = vec![0.0f32; batch * size];
+    let padding = if kind == Kind::Places { MASKED_LOGIT } else { 0.0 };
+    let mut values = vec![padding; batch * size];
     for ((piece, &tokens), padded) in pieces.iter().zip(tokens).zip(values.chunks_mut(size)) {
         kind.runs(tokens, length, |to, from, run| {
             padded[to..to + run].copy_from_slice(&piece.values[from..from + run]);
@@ -310,7 +321,9 @@ fn joined<B: Backend>(
         Kind::Text { width } => {
             Tensor::<B, 2>::from_data(TensorData::new(values, [batch, width]), device).into()
         }
-        Kind::Mask => Tensor::<B, 2>::from_data(TensorData::new(values, [batch, length]), device).into(),
+        Kind::Mask | Kind::Places => {
+            Tensor::<B, 2>::from_data(TensorData::new(values, [batch, length]), device).into()
+        }
         Kind::Tokens { width } => {
             Tensor::<B, 3>::from_data(TensorData::new(values, [batch, length, width]), device).into()
         }
@@ -328,7 +341,7 @@ impl Kind {
     fn size(self, tokens: usize) -> usize {
         match self {
             Self::Text { width } => width,
-            Self::Mask => tokens,
+            Self::Mask | Self::Places => tokens,
             Self::Tokens { width } => tokens * width,
             Self::Pairs { heads, .. } => heads * tokens * tokens,
         }
@@ -339,7 +352,7 @@ impl Kind {
     fn runs(self, tokens: usize, length: usize, mut run: impl FnMut(usize, usize, usize)) {
         match self {
             Self::Text { width } => run(0, 0, width),
-            Self::Mask => run(0, 0, tokens),
+            Self::Mask | Self::Places => run(0, 0, tokens),
             Self::Tokens { width } => run(0, 0, tokens * width),
             Self::Pairs { heads, .. } => {
                 for (head, row) in (0..heads).flat_map(|head| (0..tokens).map(move |row| (head, row))) {
@@ -501,6 +514,35 @@ mod tests {
         assert_eq!(calls.get(), 1);
         assert_eq!(found.hidden[1].dims(), [2, 4, 1]);
         assert_eq!(real(found.hidden[2].clone()), real(outputs(&batch).hidden[2].clone()));
+    }
+
+    #[test]
+    fn logits_of_places_are_kept_without_padding() {
+        let places = |batch: &Batch, _: Wants| {
+            let AdaptorOutput { hidden, inputs_mask, .. } = outputs(batch);
+            let mask = inputs_mask.clone().unwrap();
+            let logits = hidden[0].clone().narrow(2, 0, 1).squeeze_dim::<2>(2);
+            let logits = logits.mask_fill(mask.clone().equal_elem(0.0), MASKED_LOGIT);
+            let logits_mask = vec![mask];
+            Ok(AdaptorOutput { logits_mask, inputs_mask, ..AdaptorOutput::from_logits(logits) })
+        };
+        let calls = Rc::new(Cell::new(0));
+        let count = calls.clone();
+        let cached = CachedTeacher::new(
+            move |batch: &Batch, wants: Wants| {
+                count.set(count.get() + 1);
+                places(batch, wants)
+            },
+            rows,
+        );
+        cached.outputs(&vec![(1, 2), (2, 4)], Wants::default()).unwrap();
+        cached.outputs(&vec![(3, 3), (4, 5)], Wants::default()).unwrap();
+        let batch = vec![(3, 3), (1, 2)];
+        let found = cached.outputs(&batch, Wants::default()).unwrap();
+        assert_eq!(calls.get(), 2);
+        let FeatureTensor::D2(found) = found.logits[0].clone() else { panic!("[batch, length]") };
+        let found: Vec<f32> = found.into_data().to_vec().unwrap();
+        assert_eq!(found, [300.0, 303.0, 306.0, 100.0, 103.0, MASKED_LOGIT]);
     }
 
     #[test]

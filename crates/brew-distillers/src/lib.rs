@@ -57,7 +57,7 @@ pub use hooks::{Callback, CallbackError, CheckpointEvent, Hooks, StepReport};
 pub use matches::CustomMatch;
 pub use multi_task::{MultiTask, Task, TaskBatch, TaskBatches};
 pub use objective::{LossTerm, LossTerms, Objective, StepContext};
-pub use output::AdaptorOutput;
+pub use output::{AdaptorOutput, MASKED_LOGIT};
 pub use recipe::Recipe;
 pub use split::{AlignedTeacher, GivenOutputs, SplitBatch, StudentSide, TeacherSide};
 pub use supervised::Supervised;

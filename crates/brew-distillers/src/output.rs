@@ -4,6 +4,10 @@ use brew_losses::FeatureTensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor};
 
+/// The logit of a place that cannot be chosen: its probability is 0 at any usual temperature, and it is a number
+/// whose differences and products are finite.
+pub const MASKED_LOGIT: f32 = -1e4;
+
 /// What an adaptor makes of a model's outputs on one batch: TextBrewer's adaptor dictionary.
 ///
 /// Every field may be empty; a distiller says which it needs. The lists hold one entry for each
@@ -11,8 +15,10 @@ use burn::tensor::{Int, Tensor};
 ///
 /// # Shapes
 /// With `b` sentences of padded length `l`, `c` classes and `h` hidden units:
-/// - `logits`: `[b, c]` or `[b, l, c]` each
-/// - `logits_mask`: `[b, l]` each, 1 where a position of the matching `[b, l, c]` logits counts
+/// - `logits`: `[b, c]` or `[b, l, c]` each; or `[b, l]`, a number for each place of which one is chosen, with
+///   [`MASKED_LOGIT`] at padding
+/// - `logits_mask`: `[b, l]` each, 1 where a position of the matching `[b, l, c]` logits counts; with `[b, l]`
+///   logits, 1 at the places that are no padding
 /// - `labels`: `[b]` or `[b, l]` each, flattened to `[positions]`; −100 is ignored
 /// - `losses`: any number of `[1]` or `[n]` losses of the model itself, averaged each
 /// - `hidden`: `[b, l, h]` each, 0 being the embeddings
@@ -76,6 +82,15 @@ impl<B: Backend> AdaptorOutput<B> {
     /// An output with one prediction and nothing else.
     pub fn from_logits(logits: impl Into<FeatureTensor<B>>) -> Self {
         Self { logits: vec![logits.into()], ..Self::default() }
+    }
+}
+
+impl<B: Backend> AdaptorOutput<B> {
+    /// Whether prediction `index` has a logit for each place of a text, and not for each class.
+    pub(crate) fn has_places(&self, index: usize) -> bool {
+        let mask =
+            if self.logits_mask.len() == 1 { self.logits_mask.first() } else { self.logits_mask.get(index) };
+        matches!((&self.logits[index], mask), (FeatureTensor::D2(logits), Some(mask)) if logits.dims() == mask.dims())
     }
 }
 

@@ -1,18 +1,18 @@
-//! Text classification: what joins the shipped classifier, batches and distillers.
+//! What joins the shipped models, batches and distillers.
 
 use std::borrow::Cow;
 
-use brew_data::{Augmenter, Batch, BatchSampler, Collator, DataError, Feature};
+use brew_data::{Augmenter, Batch, BatchSampler, Collator, DataError, Feature, Targets};
 use brew_distillers::{
     Adaptor, AdaptorOutput, BatchSource, Counted, DistillError, EpochBatches, ForwardContext,
 };
-use brew_losses::{FeatureTensor, cross_entropy};
+use brew_losses::{FeatureTensor, binary_cross_entropy, cross_entropy, squared_error};
 use brew_models::{EncoderInput, Mode, ModelOutput, OutputRequest, SequenceClassifier, TokenClassifier};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
 
-/// Runs a sequence classifier on a batch of text and gives `logits`, `losses` (mean cross-entropy,
-/// where the batch has labels), `labels`, `inputs_mask`, and on demand hidden states, attention
+/// Runs a sequence classifier on a batch of text and gives `logits`, `losses` (where the batch has targets: mean
+/// cross-entropy of classes, binary cross-entropy of flags, squared error of values), `labels` (classes), `inputs_mask`, and on demand hidden states, attention
 /// probabilities and scores, queries, keys and values.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ClassifierAdaptor;
@@ -72,7 +72,7 @@ fn adaptor_output<B: Backend, const D: usize>(
     batch: &Batch<B>,
 ) -> AdaptorOutput<B> {
     let labels: Vec<_> = batch.classes().into_iter().collect();
-    let losses = labels.iter().map(|labels| cross_entropy(rows.clone(), labels.clone())).collect();
+    let losses = batch.targets.iter().map(|targets| gold_loss(rows.clone(), targets)).collect();
     AdaptorOutput {
         logits: vec![logits],
         labels,
@@ -85,6 +85,19 @@ fn adaptor_output<B: Backend, const D: usize>(
         values: output.values,
         inputs_mask: Some(batch.attention_mask.clone()),
         ..AdaptorOutput::default()
+    }
+}
+
+/// A head's loss on what is known of its `[positions, classes]` logits.
+///
+/// # Panics
+/// For places of answers, which are not of one row.
+fn gold_loss<B: Backend>(rows: Tensor<B, 2>, targets: &Targets<B>) -> Tensor<B, 1> {
+    match targets.clone() {
+        Targets::Classes(classes) => cross_entropy(rows, classes),
+        Targets::Flags { flags, known } => binary_cross_entropy(rows, flags, known),
+        Targets::Values { values, known } => squared_error(rows.squeeze_dim(1), values, known),
+        Targets::Spans { .. } => panic!("places of answers are the target of a head over tokens' places"),
     }
 }
 
@@ -110,7 +123,7 @@ where
     }
 }
 
-fn encoder_input<B: Backend>(batch: &Batch<B>) -> EncoderInput<B> {
+pub(crate) fn encoder_input<B: Backend>(batch: &Batch<B>) -> EncoderInput<B> {
     EncoderInput {
         input_ids: batch.input_ids.clone(),
         attention_mask: batch.attention_mask.clone(),

@@ -3,33 +3,28 @@
 use std::io::Write;
 use std::path::Path;
 
-use brew_data::{
-    ClassificationReport, Collator, DataError, Example, Feature, LabelSet, TextFileSpec, TextTokenizer,
-    label_examples, read_examples, unlabelled_examples,
-};
-use brew_models::{LoadOptions, ParameterTable, SequenceClassifier, load_pretrained, save_pretrained};
+use brew_data::{Collator, DataError, Feature, LabelSet, TextTokenizer};
+use brew_models::{EncoderConfig, LoadOptions, ParameterTable};
 use burn::tensor::backend::AutodiffBackend;
 use serde::Serialize;
 
-use crate::classification::{argmax, classify, probabilities};
-use crate::{BackendJob, BackendKind, RunError, dispatch, model_folder};
-
-/// A file of texts and how it is read.
-#[derive(Debug, Clone)]
-pub struct TextSource<'a> {
-    /// TSV, CSV or JSON lines.
-    pub path: &'a Path,
-    /// Which columns hold texts and label.
-    pub columns: TextFileSpec,
-    /// Tokens of a text or pair, special tokens included.
-    pub max_length: usize,
-    /// Texts computed at once.
-    pub batch_size: usize,
-}
+use crate::corpus::Rows;
+use crate::{
+    BackendJob, BackendKind, DataConfig, RunError, TaskKind, TaskModel, TaskReport, dispatch, model_folder,
+};
 
 /// What a model says of one text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Prediction {
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Prediction {
+    /// One class.
+    Class(ClassPrediction),
+}
+
+/// The class that a model gives a text or pair.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassPrediction {
     /// The row of the file, from 0.
     pub id: u64,
     /// The text.
@@ -45,48 +40,41 @@ pub struct Prediction {
     pub logits: Vec<f32>,
 }
 
-/// Measures a model on a labelled file.
+/// Measures a model on a labelled file. `data` says how the file is read: its columns, lengths and
+/// `eval_batch_size`.
 ///
 /// # Errors
 /// A folder that is no model, a file that cannot be read, a label the model does not know.
 pub fn evaluate_file(
     backend: BackendKind,
     model: &Path,
-    source: &TextSource<'_>,
-) -> Result<ClassificationReport, RunError> {
-    let model = Classifier::open(backend, model)?;
-    let raw = read_examples(source.path, &source.columns)?;
-    let examples = label_examples(&raw, &model.labels)?;
-    let gold: Vec<usize> = examples.iter().filter_map(|example| example.label).collect();
-    let logits = model.logits(&examples, source)?;
-    let predictions: Vec<usize> = logits.iter().map(|row| argmax(row)).collect();
-    Ok(ClassificationReport::new(&predictions, &gold, &model.labels)?)
+    file: &Path,
+    data: &DataConfig,
+) -> Result<TaskReport, RunError> {
+    let model = OpenModel::open(backend, model)?;
+    let rows = Rows::read(model.task, file, data)?;
+    rows.require_labels()?;
+    let split = rows.encode(&model.labels, &model.tokenizer, data)?;
+    let outputs = (model.run)(&split.features, data.eval_batch_size)?;
+    split.report(&outputs, &model.labels)
 }
 
-/// Labels the texts of a file, which needs no labels itself.
+/// Predicts for the texts of a file, which needs no labels itself. `data` says how the file is read, as for
+/// [`evaluate_file`].
 ///
 /// # Errors
 /// A folder that is no model, a file that cannot be read.
 pub fn predict_file(
     backend: BackendKind,
     model: &Path,
-    source: &TextSource<'_>,
+    file: &Path,
+    data: &DataConfig,
 ) -> Result<Vec<Prediction>, RunError> {
-    let model = Classifier::open(backend, model)?;
-    let examples = unlabelled_examples(&read_examples(source.path, &source.columns)?);
-    let logits = model.logits(&examples, source)?;
-    let predictions = examples.into_iter().zip(logits).map(|(example, logits)| {
-        let best = argmax(&logits);
-        Prediction {
-            id: example.id,
-            text: example.text,
-            text_pair: example.text_pair,
-            label: model.labels.name(best).unwrap_or_default().to_owned(),
-            probability: probabilities(&logits)[best],
-            logits,
-        }
-    });
-    Ok(predictions.collect())
+    let model = OpenModel::open(backend, model)?;
+    let rows = Rows::read(model.task, file, data)?.without_labels();
+    let split = rows.encode(&model.labels, &model.tokenizer, data)?;
+    let outputs = (model.run)(&split.features, data.eval_batch_size)?;
+    Ok(rows.predictions(&split, outputs, &model.labels))
 }
 
 /// Writes predictions as JSON lines, the whole file or nothing.
@@ -117,11 +105,8 @@ pub fn parameter_table(model: &Path, depth: usize) -> Result<ParameterTable, Run
     impl BackendJob for Job<'_> {
         type Output = Result<ParameterTable, RunError>;
         fn run<B: AutodiffBackend>(self, device: B::Device) -> Self::Output {
-            let loaded = load_pretrained::<SequenceClassifier<B::InnerBackend>>(
-                self.0,
-                &LoadOptions::default(),
-                &device,
-            )?;
+            let task = task_of(self.0)?;
+            let loaded = TaskModel::<B::InnerBackend>::load(task, self.0, &LoadOptions::default(), &device)?;
             Ok(ParameterTable::new(&loaded.model, Some(self.1)))
         }
     }
@@ -138,12 +123,9 @@ pub fn export(source: &Path, target: &Path) -> Result<(), RunError> {
     impl BackendJob for Job<'_> {
         type Output = Result<(), RunError>;
         fn run<B: AutodiffBackend>(self, device: B::Device) -> Self::Output {
-            let loaded = load_pretrained::<SequenceClassifier<B::InnerBackend>>(
-                self.0,
-                &LoadOptions::default(),
-                &device,
-            )?;
-            Ok(save_pretrained(&loaded.model, &loaded.config, Some(self.0), self.1)?)
+            let task = task_of(self.0)?;
+            let loaded = TaskModel::<B::InnerBackend>::load(task, self.0, &LoadOptions::default(), &device)?;
+            Ok(loaded.model.save(&loaded.config, Some(self.0), self.1)?)
         }
     }
     if target.exists() {
@@ -152,51 +134,57 @@ pub fn export(source: &Path, target: &Path) -> Result<(), RunError> {
     dispatch(cpu()?, Job(source, target))
 }
 
+/// The task a checkpoint is for; classification where it does not say.
+fn task_of(folder: &Path) -> Result<TaskKind, RunError> {
+    let config = EncoderConfig::from_file(&folder.join("config.json"))?;
+    let text = |value: Option<&serde_json::Value>| value.and_then(|value| value.as_str().map(str::to_owned));
+    let architecture = text(config.other.get("architectures").and_then(|list| list.get(0)));
+    let problem_type = text(config.other.get("problem_type"));
+    let task = TaskKind::of_checkpoint(&architecture.unwrap_or_default(), problem_type.as_deref());
+    Ok(task.unwrap_or_default())
+}
+
 /// Any backend of this build, for work that is only reading and writing.
 fn cpu() -> Result<BackendKind, RunError> {
     BackendKind::first().ok_or(RunError::NoBackend)
 }
 
-/// Features and a batch size to one row of logits a feature.
-type Logits = dyn Fn(&[Feature], usize) -> Result<Vec<Vec<f32>>, DataError>;
+/// Features and a batch size to the model's outputs for each feature.
+type Outputs = dyn Fn(&[Feature], usize) -> Result<Vec<Vec<f32>>, DataError>;
 
 /// A model with its tokenizer and labels, ready to be run.
-struct Classifier {
-    run: Box<Logits>,
+struct OpenModel {
+    task: TaskKind,
+    run: Box<Outputs>,
     tokenizer: TextTokenizer,
     labels: LabelSet,
 }
 
-impl Classifier {
+impl OpenModel {
     fn open(backend: BackendKind, path: &Path) -> Result<Self, RunError> {
         let folder = model_folder(path)?;
         dispatch(backend, OpenJob(&folder))
-    }
-
-    fn logits(&self, examples: &[Example], source: &TextSource<'_>) -> Result<Vec<Vec<f32>>, RunError> {
-        let features = self.tokenizer.encode_all(examples, source.max_length)?;
-        Ok((self.run)(&features, source.batch_size)?)
     }
 }
 
 struct OpenJob<'a>(&'a Path);
 
 impl BackendJob for OpenJob<'_> {
-    type Output = Result<Classifier, RunError>;
+    type Output = Result<OpenModel, RunError>;
 
     fn run<B: AutodiffBackend>(self, device: B::Device) -> Self::Output {
-        let loaded =
-            load_pretrained::<SequenceClassifier<B::InnerBackend>>(self.0, &LoadOptions::default(), &device)?;
+        let task = task_of(self.0)?;
+        let loaded = TaskModel::<B::InnerBackend>::load(task, self.0, &LoadOptions::default(), &device)?;
         if loaded.initialised.iter().any(|name| name.starts_with("classifier")) {
             return Err(RunError::NoClassifier { path: self.0.to_path_buf() });
         }
         let tokenizer = TextTokenizer::from_folder(self.0)?;
         let labels = LabelSet::new(loaded.config.labels.clone())?;
         let collator = Collator::new(tokenizer.pad_id());
-        let model: SequenceClassifier<B::InnerBackend> = loaded.model;
+        let model = loaded.model;
         let run = Box::new(move |features: &[Feature], batch_size: usize| {
-            classify(&model, features, batch_size, collator, &device)
+            model.outputs(features, batch_size, collator, &device)
         });
-        Ok(Classifier { run, tokenizer, labels })
+        Ok(OpenModel { task, run, tokenizer, labels })
     }
 }

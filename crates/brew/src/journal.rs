@@ -2,12 +2,11 @@
 
 use std::cell::RefCell;
 
-use brew_data::ClassificationReport;
 use brew_distillers::{CallbackError, StepReport};
 use serde_json::{Value, json};
 
 use crate::output::EventLog;
-use crate::{Observer, RunError};
+use crate::{Observer, RunError, TaskReport};
 
 /// Observer and log of one run.
 pub(crate) struct Journal<'a> {
@@ -46,7 +45,7 @@ impl<'a> Journal<'a> {
         task: Option<&str>,
         split: &str,
         step: usize,
-        report: &ClassificationReport,
+        report: &TaskReport,
     ) -> Result<(), RunError> {
         let (shown, mut event) = match task {
             None => (split.to_owned(), json!({"event": "evaluation"})),

@@ -7,16 +7,20 @@
 
 mod backend;
 pub mod classification;
+mod corpus;
 mod error;
 mod inference;
 mod journal;
+mod model;
 pub mod multi_task;
 mod observer;
 mod output;
 mod quickstart;
+mod report;
 mod run;
 mod run_config;
 mod settings;
+mod task;
 mod teaching;
 mod train;
 mod vocabulary;
@@ -24,17 +28,20 @@ mod vocabulary;
 pub use backend::{BackendError, BackendJob, BackendKind, dispatch, names as backend_names};
 pub use error::RunError;
 pub use inference::{
-    Prediction, TextSource, evaluate_file, export, parameter_table, predict_file, write_predictions,
+    ClassPrediction, Prediction, evaluate_file, export, parameter_table, predict_file, write_predictions,
 };
+pub use model::{TaskModel, TaskModelAdaptor};
 pub use multi_task::{TaskSummary, TasksSummary, distill_tasks};
 pub use observer::Observer;
 pub use output::{OutputPolicy, checkpoint_model, model_folder};
 pub use quickstart::{QuickstartOutcome, SeedOutcome, quickstart};
+pub use report::{Figure, TaskReport};
 pub use run::{Run, RunKind};
 pub use run_config::{
     DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, RunConfig, TaskConfig, TeacherConfig,
 };
 pub use settings::load_run;
+pub use task::TaskKind;
 pub use train::{Summary, train};
 pub use vocabulary::train_vocabulary;
 pub use {

@@ -8,24 +8,24 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use brew_data::ClassificationReport;
 use brew_distillers::{
     BatchSource, Callback, CallbackError, CheckpointEvent, Hooks, MultiTaskDistiller, StepReport,
     StudentSide, Task, TaskBatches, Trained,
 };
-use brew_models::{LoadOptions, SequenceClassifier, load_pretrained, save_pretrained};
+use brew_models::LoadOptions;
 use burn::module::{AutodiffModule, Module};
-use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::corpus::Split;
 use crate::journal::Journal;
 use crate::output::{RunFolder, model_in};
-use crate::run::Split;
 use crate::teaching::{RunBatch, ensemble, read_batches};
 use crate::train::{evaluate, initial_model, note_initialised, teachers};
 use crate::{
-    BackendJob, BackendKind, Keep, Observer, OutputPolicy, Run, RunConfig, RunError, RunKind, dispatch,
+    BackendJob, BackendKind, Keep, Observer, OutputPolicy, Run, RunConfig, RunError, RunKind, TaskKind,
+    TaskModel, TaskReport, dispatch,
 };
 
 use check::TaskRuns;
@@ -56,9 +56,9 @@ pub struct TaskSummary {
     /// The task.
     pub name: String,
     /// Scores on its development file.
-    pub dev: Option<ClassificationReport>,
+    pub dev: Option<TaskReport>,
     /// Scores on its test file.
-    pub test: Option<ClassificationReport>,
+    pub test: Option<TaskReport>,
     /// The folder of the model that is exported for it: encoder, pooler and its classifier.
     pub model: Option<PathBuf>,
 }
@@ -89,7 +89,7 @@ struct TasksJob<'a> {
     observer: &'a mut dyn Observer,
 }
 
-type Teachers<B> = Vec<SequenceClassifier<<B as AutodiffBackend>::InnerBackend>>;
+type Models<B> = Vec<TaskModel<<B as AutodiffBackend>::InnerBackend>>;
 
 impl BackendJob for TasksJob<'_> {
     type Output = Result<TasksSummary, RunError>;
@@ -144,7 +144,7 @@ impl BackendJob for TasksJob<'_> {
                 task.dev = watch.evaluate(index, "dev", run.dev.as_ref(), model, summary.steps)?;
                 task.test = watch.evaluate(index, "test", run.test.as_ref(), model, summary.steps)?;
                 let place = folder.model().join(name);
-                save_pretrained(model, &run.model, Some(&run.tokenizer_folder), &place)?;
+                model.save(&run.model, Some(&run.tokenizer_folder), &place)?;
                 task.model = Some(place);
             }
             summary.tasks.push(task);
@@ -180,6 +180,7 @@ fn initial_student<B: AutodiffBackend>(
             note_initialised(run, &initialised, observer);
             noted.push(initialised);
         }
+        let TaskModel::Texts(model) = model else { unreachable!("tasks are classifications of texts") };
         models.push(model);
     }
     Ok(MultiTaskClassifier::new(models))
@@ -188,7 +189,7 @@ fn initial_student<B: AutodiffBackend>(
 fn distil<B: AutodiffBackend>(
     runs: &TaskRuns,
     student: MultiTaskClassifier<B>,
-    teachers: Vec<Teachers<B>>,
+    teachers: Vec<Models<B>>,
     device: &B::Device,
     hooks: Hooks<'_, MultiTaskClassifier<B>>,
 ) -> Result<Trained<B, MultiTaskClassifier<B>>, RunError> {
@@ -211,20 +212,25 @@ fn chosen_models<B: AutodiffBackend>(
     folder: &RunFolder,
     trained: &Trained<B, MultiTaskClassifier<B>>,
     device: &B::Device,
-) -> Result<Teachers<B>, RunError> {
+) -> Result<Models<B>, RunError> {
     let best = match runs.config.evaluation.keep {
         Keep::Last => None,
         Keep::Best => folder.checkpoints().best()?,
     };
     let Some(checkpoint) = best else {
-        return Ok(trained.trainable.student.valid().into_tasks());
+        return Ok(task_models(trained.trainable.student.valid()).collect());
     };
     runs.named()
         .map(|(name, _)| {
             let place = model_in(&checkpoint).join(name);
-            Ok(load_pretrained(&place, &LoadOptions::default(), device)?.model)
+            Ok(TaskModel::load(TaskKind::Classification, &place, &LoadOptions::default(), device)?.model)
         })
         .collect()
+}
+
+/// The student as a model of each of its tasks.
+fn task_models<B: Backend>(student: MultiTaskClassifier<B>) -> impl Iterator<Item = TaskModel<B>> {
+    student.into_tasks().into_iter().map(TaskModel::Texts)
 }
 
 /// Tells observer and log what happens, evaluates and exports every task at checkpoints.
@@ -240,9 +246,9 @@ impl<B: AutodiffBackend> Watch<'_, B> {
         task: usize,
         name: &str,
         split: Option<&Split>,
-        model: &SequenceClassifier<B::InnerBackend>,
+        model: &TaskModel<B::InnerBackend>,
         step: usize,
-    ) -> Result<Option<ClassificationReport>, RunError> {
+    ) -> Result<Option<TaskReport>, RunError> {
         let Some(split) = split else { return Ok(None) };
         let report = evaluate(&self.runs.runs[task], split, model, &self.device)?;
         self.journal.evaluation(Some(self.runs.name(task)), name, step, &report)?;
@@ -272,13 +278,13 @@ impl<B: AutodiffBackend> Callback<MultiTaskClassifier<B>> for &Watch<'_, B> {
         event: CheckpointEvent<'_>,
     ) -> Result<Option<f64>, CallbackError> {
         let mut scores = Vec::new();
-        for (index, model) in student.valid().into_tasks().iter().enumerate() {
+        for (index, model) in task_models(student.valid()).enumerate() {
             let run: &Run = &self.runs.runs[index];
             if let Some(folder) = event.folder {
                 let place = model_in(folder).join(self.runs.name(index));
-                save_pretrained(model, &run.model, Some(&run.tokenizer_folder), &place)?;
+                model.save(&run.model, Some(&run.tokenizer_folder), &place)?;
             }
-            let report = self.evaluate(index, "dev", run.dev.as_ref(), model, event.step)?;
+            let report = self.evaluate(index, "dev", run.dev.as_ref(), &model, event.step)?;
             scores.extend(report.map(|report| run.score(&report)));
         }
         let count = scores.len();

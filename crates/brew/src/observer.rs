@@ -1,5 +1,6 @@
-use brew_data::ClassificationReport;
 use brew_distillers::StepReport;
+
+use crate::TaskReport;
 
 /// Is told what a run does, to show it to a person. Everything is also in the run's `log.jsonl`.
 pub trait Observer {
@@ -20,7 +21,7 @@ pub trait Observer {
     }
 
     /// A file was evaluated after `step` steps.
-    fn evaluation(&mut self, split: &str, step: usize, report: &ClassificationReport) {
+    fn evaluation(&mut self, split: &str, step: usize, report: &TaskReport) {
         let _ = (split, step, report);
     }
 

@@ -3,23 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use brew_config::{ConfigError, Problem};
-use brew_data::{
-    AlignedTokenizer, Augmenter, BatchSampler, ClassificationReport, Collator, Feature, LabelSet, RawExample,
-    TextTokenizer, label_examples, read_examples,
-};
+use brew_data::{AlignedTokenizer, Augmenter, BatchSampler, Collator, Feature, LabelSet, TextTokenizer};
 use brew_models::EncoderConfig;
 use brew_random::Key;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
 mod checks;
+mod task_checks;
 
 use checks::{
     check_emd, check_labels, check_mask, check_matches, check_own_tokens, check_vocabulary, problems,
 };
 
 use crate::classification::TextBatches;
+use crate::corpus::{Rows, Split};
 use crate::teaching::OwnReading;
-use crate::{Metric, RunConfig, RunError, model_folder};
+use crate::{Metric, RunConfig, RunError, TaskKind, TaskReport, model_folder};
 
 /// Whether a run learns from labels or from a teacher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,18 +57,6 @@ pub struct Run {
     pub(crate) positive: usize,
 }
 
-/// The tokenized examples of one file.
-#[derive(Debug, Clone)]
-pub(crate) struct Split {
-    pub(crate) features: Vec<Feature>,
-}
-
-impl Split {
-    pub(crate) fn gold(&self) -> Vec<usize> {
-        self.features.iter().filter_map(Feature::class).collect()
-    }
-}
-
 impl Run {
     /// Reads data, tokenizer and model configurations and checks that they fit together.
     ///
@@ -89,18 +76,29 @@ impl Run {
         }
         let data = &config.data;
         let train_path = data.train.as_deref().expect("checked above");
-        let mut raw_train = read_examples(train_path, &data.columns)?;
-        raw_train.truncate(data.train_examples.unwrap_or(usize::MAX));
-        let labels = match &data.labels {
-            Some(names) => LabelSet::new(names.clone())?,
-            None => LabelSet::from_examples(&raw_train)?,
-        };
-
+        let mut train_rows = Rows::read(config.task, train_path, data)?;
+        train_rows.truncate(data.train_examples.unwrap_or(usize::MAX));
         let model_source = config.model.from.as_deref();
         let teacher_folders: &[PathBuf] = match (kind, &config.teacher) {
             (RunKind::Distill, Some(teacher)) => &teacher.from,
             _ => &[],
         };
+        let teachers = teacher_folders
+            .iter()
+            .map(|folder| EncoderConfig::from_file(&folder.join("config.json")))
+            .collect::<Result<Vec<_>, _>>()?;
+        if kind == RunKind::Train {
+            train_rows.require_labels()?;
+        }
+        let labels = match (&data.labels, train_rows.labels()?, teachers.first()) {
+            (Some(names), ..) => LabelSet::new(names.clone())?,
+            (None, Some(found), _) => found,
+            (None, None, Some(teacher)) => LabelSet::new(teacher.labels.clone())?,
+            (None, None, None) => unreachable!("a training without a teacher has labels"),
+        };
+        for path in data.transfer.iter().filter(|_| kind == RunKind::Distill) {
+            train_rows.add_unlabelled(Rows::read(config.task, path, data)?);
+        }
         let tokenizer_folder = config
             .model
             .tokenizer
@@ -123,8 +121,7 @@ impl Run {
         }
         let mut teacher_tokenizers = Vec::new();
         check_mask(&mut fit, &data.augmentation, &tokenizer);
-        for (index, folder) in teacher_folders.iter().enumerate() {
-            let teacher = EncoderConfig::from_file(&folder.join("config.json"))?;
+        for (index, (folder, teacher)) in teacher_folders.iter().zip(&teachers).enumerate() {
             let own = if folder == &tokenizer_folder {
                 None
             } else {
@@ -135,24 +132,27 @@ impl Run {
                 let remedy = format!("the teacher {} has {positions} positions; lower it", folder.display());
                 fit.push(Problem::new("data.max_length", data.max_length, remedy));
             }
-            check_vocabulary(&mut fit, "teacher", &teacher, own.as_ref().unwrap_or(&tokenizer));
+            check_vocabulary(&mut fit, "teacher", teacher, own.as_ref().unwrap_or(&tokenizer));
             if own.is_some() {
                 check_own_tokens(&mut fit, &config, index, folder);
             }
-            check_labels(&mut fit, folder, &teacher, &labels);
-            check_matches(&mut fit, &config, &model, index, &teacher);
+            check_labels(&mut fit, folder, teacher, &labels);
+            check_matches(&mut fit, &config, &model, index, teacher);
             if let Some(emd) = &config.emd {
-                check_emd(&mut fit, emd, &model, &teacher);
+                check_emd(&mut fit, emd, &model, teacher);
             }
             teacher_tokenizers.push((own, teacher.max_position_embeddings));
         }
         let positive = positive_label(&mut fit, &config, &labels);
         RunError::check(fit)?;
 
-        let split = |raw: &[RawExample]| encode(raw, &labels, &tokenizer, data.max_length);
-        let optional =
-            |path: Option<&Path>| path.map(|path| split(&read_examples(path, &data.columns)?)).transpose();
-        let train = split(&raw_train)?;
+        let judged = |path: &Path| {
+            let rows = Rows::read(config.task, path, data)?;
+            rows.require_labels()?;
+            rows.encode(&labels, &tokenizer, data)
+        };
+        let optional = |path: Option<&Path>| path.map(judged).transpose();
+        let train = train_rows.encode(&labels, &tokenizer, data)?;
         let dev = optional(data.dev.as_deref())?;
         let test = optional(data.test.as_deref())?;
         let augmenter = match data.augmentation.as_slice() {
@@ -167,8 +167,7 @@ impl Run {
                 let both = AlignedTokenizer::new(tokenizer.clone(), own);
                 // Another vocabulary may need more tokens for the same text.
                 let teacher_length = (2 * data.max_length).min(positions);
-                let examples = label_examples(&raw_train, &labels)?;
-                let features = both.encode_all(&examples, data.max_length, teacher_length)?;
+                let features = train_rows.encode_both(&labels, &both, [data.max_length, teacher_length])?;
                 Ok(Some(OwnReading::new(features, both.collator())))
             })
             .collect::<Result<_, RunError>>()?;
@@ -191,6 +190,11 @@ impl Run {
     /// The folder the run writes to.
     pub fn output(&self) -> &Path {
         &self.config.training.output_dir
+    }
+
+    /// What the model is to say.
+    pub fn task(&self) -> TaskKind {
+        self.config.task
     }
 
     /// What the run learns from.
@@ -223,12 +227,9 @@ impl Run {
     }
 
     /// The score of a checkpoint.
-    pub(crate) fn score(&self, report: &ClassificationReport) -> f64 {
-        match self.config.evaluation.metric {
-            Metric::Accuracy => report.accuracy,
-            Metric::F1 => report.per_label.get(self.positive).map_or(0.0, |label| label.scores.f1),
-            Metric::MacroF1 => report.macro_f1,
-        }
+    pub(crate) fn score(&self, report: &TaskReport) -> f64 {
+        let metric = self.config.evaluation.metric.unwrap_or(Metric::of(self.task())[0]);
+        report.score(metric, self.positive).unwrap_or_default()
     }
 }
 
@@ -259,15 +260,4 @@ fn positive_label(found: &mut Vec<Problem>, config: &RunConfig, labels: &LabelSe
         found.push(Problem::new("evaluation.positive", name, format!("the labels are {:?}", labels.names())));
         0
     })
-}
-
-/// Labels and tokenizes the examples of one file.
-fn encode(
-    raw: &[RawExample],
-    labels: &LabelSet,
-    tokenizer: &TextTokenizer,
-    max_length: usize,
-) -> Result<Split, RunError> {
-    let examples = label_examples(raw, labels)?;
-    Ok(Split { features: tokenizer.encode_all(&examples, max_length)? })
 }

@@ -4,10 +4,13 @@ use brew_config::{DistillationConfig, EmdConfig, TrainingConfig};
 use brew_data::{Augmentation, TextFileSpec};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::TaskKind;
+
 /// A run as its file describes it, nothing checked yet.
 ///
 /// | table | what it is |
 /// |---|---|
+/// | `task` | what the model is to say, before the first table of the file; default `classification`: [`TaskKind`] |
 /// | `[data]` | files, columns, labels, batches: [`DataConfig`] |
 /// | `[model]` | the model that is trained, the student of a distillation: [`ModelConfig`] |
 /// | `[teacher]` | the teacher or teachers of a distillation: [`TeacherConfig`] |
@@ -43,6 +46,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunConfig {
+    /// What the model is to say.
+    pub task: TaskKind,
     /// The exponent of the tasks' sizes by which they are drawn, any finite number; 1 where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tau: Option<f64>,
@@ -94,10 +99,11 @@ pub struct TaskConfig {
 /// |---|---|---|
 /// | `train` | none | training file (TSV, CSV or JSON lines) |
 /// | `train_examples` | all | only the first so many rows of `train`, for a trial or a comparison on little data |
+/// | `transfer` | none | files whose texts are distilled as well: the teacher says what it thinks of them, labels in them are not used |
 /// | `dev` | none | evaluated at each checkpoint and at the end |
 /// | `test` | none | evaluated at the end |
 /// | `columns` | first column text, last label | see [`TextFileSpec`] |
-/// | `labels` | read from `train` | label names in the order of the classes |
+/// | `labels` | read from `train`; of the teacher where a row of it has none | label names in the order of the classes |
 /// | `max_length` | 128 | tokens of a text or pair, special tokens included |
 /// | `batch_size` | 32 | examples of a training batch |
 /// | `eval_batch_size` | 128 | examples of an evaluation batch |
@@ -116,6 +122,9 @@ pub struct DataConfig {
     /// Only the first so many rows of the training file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_examples: Option<usize>,
+    /// Files whose texts are added to a distillation, without labels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub transfer: Vec<PathBuf>,
     /// Development file.
     pub dev: Option<PathBuf>,
     /// Test file.
@@ -141,6 +150,7 @@ impl Default for DataConfig {
         Self {
             train: None,
             train_examples: None,
+            transfer: Vec::new(),
             dev: None,
             test: None,
             columns: TextFileSpec::default(),
@@ -212,14 +222,15 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf
 ///
 /// | field | default | meaning |
 /// |---|---|---|
-/// | `metric` | `accuracy` | the score of a checkpoint: `accuracy`, `f1` (of `positive`), `macro_f1` |
+/// | `metric` | the task's first | the score of a checkpoint: [`Metric`] |
 /// | `positive` | last label | the label that `f1` is about |
 /// | `keep` | `last` | the exported model: of the `last` or the `best` checkpoint |
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluationConfig {
-    /// The score of a checkpoint.
-    pub metric: Metric,
+    /// The score of a checkpoint; the first of the task's [`Metric`]s where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<Metric>,
     /// The label that `f1` is about.
     pub positive: Option<String>,
     /// Which checkpoint is exported.
@@ -227,16 +238,60 @@ pub struct EvaluationConfig {
 }
 
 /// The score of a checkpoint.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// | task | metrics, the default first |
+/// |---|---|
+/// | `classification` | `accuracy`, `f1` (of the label `positive`), `macro_f1`, `matthews` |
+/// | `multi_label` | `micro_f1`, `macro_f1`, `accuracy` (of all labels of a text) |
+/// | `regression` | `pearson`, `spearman` |
+/// | `token_classification` | `f1` (of spans, micro), `macro_f1`, `accuracy` (of words) |
+/// | `question_answering` | `f1`, `exact_match` |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
     /// The share of right predictions.
-    #[default]
     Accuracy,
-    /// F1 of the positive label.
+    /// F1 of the positive label, of spans, of answers.
     F1,
     /// The mean of the labels' F1.
     MacroF1,
+    /// F1 of the counts of all labels together.
+    MicroF1,
+    /// Matthews' correlation coefficient of classes.
+    Matthews,
+    /// Pearson's correlation coefficient of numbers.
+    Pearson,
+    /// Spearman's rank correlation coefficient of numbers.
+    Spearman,
+    /// The share of answers that are as one of the right ones.
+    ExactMatch,
+}
+
+impl Metric {
+    /// The metrics of a task, its default first.
+    pub const fn of(task: TaskKind) -> &'static [Self] {
+        match task {
+            TaskKind::Classification => &[Self::Accuracy, Self::F1, Self::MacroF1, Self::Matthews],
+            TaskKind::MultiLabel => &[Self::MicroF1, Self::MacroF1, Self::Accuracy],
+            TaskKind::Regression => &[Self::Pearson, Self::Spearman],
+            TaskKind::TokenClassification => &[Self::F1, Self::MacroF1, Self::Accuracy],
+            TaskKind::QuestionAnswering => &[Self::F1, Self::ExactMatch],
+        }
+    }
+
+    /// The name in run files and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::F1 => "f1",
+            Self::MacroF1 => "macro_f1",
+            Self::MicroF1 => "micro_f1",
+            Self::Matthews => "matthews",
+            Self::Pearson => "pearson",
+            Self::Spearman => "spearman",
+            Self::ExactMatch => "exact_match",
+        }
+    }
 }
 
 /// Which checkpoint is exported at the end.

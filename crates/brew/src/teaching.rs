@@ -5,16 +5,15 @@ use std::collections::HashMap;
 use brew_config::IntermediateMatch;
 use brew_data::{AlignedBatch, AlignedCollator, AlignedFeature, Batch};
 use brew_distillers::{
-    AlignedTeacher, BatchRows, BatchSource, CachedTeacher, EmdDistiller, Ensemble, Hooks, ModelTeacher,
-    MultiTeacherDistiller, ProcessedBatches, SplitBatch, StudentSide, Teacher, Trained, Wants,
+    Adaptor, AdaptorOutput, AlignedTeacher, BatchRows, BatchSource, CachedTeacher, DistillError,
+    EmdDistiller, Ensemble, ForwardContext, Hooks, ModelTeacher, MultiTeacherDistiller, ProcessedBatches,
+    SplitBatch, StudentSide, Teacher, Trained, Wants,
 };
-use brew_models::SequenceClassifier;
+use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 
-use crate::classification::{ClassifierAdaptor, TextBatches};
-use crate::{Run, RunError};
-
-type Classifier<B> = SequenceClassifier<B>;
+use crate::classification::TextBatches;
+use crate::{Run, RunError, TaskModel, TaskModelAdaptor};
 
 /// A batch as the student reads it, and for each teacher with tokens of its own as that one does.
 pub(crate) type RunBatch<B> = SplitBatch<Batch<B>, Vec<Option<AlignedBatch<B>>>>;
@@ -41,14 +40,14 @@ impl OwnReading {
 /// Distils the teachers of a run into its student.
 pub(crate) fn distil<B: AutodiffBackend>(
     run: &Run,
-    student: Classifier<B>,
-    teachers: Vec<Classifier<B::InnerBackend>>,
+    student: TaskModel<B>,
+    teachers: Vec<TaskModel<B::InnerBackend>>,
     batches: TextBatches<B>,
-    hooks: Hooks<'_, Classifier<B>>,
-) -> Result<Trained<B, Classifier<B>>, RunError> {
+    hooks: Hooks<'_, TaskModel<B>>,
+) -> Result<Trained<B, TaskModel<B>>, RunError> {
     let (training, distillation) = (run.config.training.clone(), run.config.distillation.clone());
     let batches = read_batches(run, batches);
-    let adaptor = StudentSide::new(ClassifierAdaptor);
+    let adaptor = StudentSide::new(adapt::<B>);
     if let Some(emd) = &run.config.emd {
         let only = members::<B>(run, teachers).swap_remove(0);
         let only = move |batch: &RunBatch<B>, wants: Wants| only.outputs(batch, wants);
@@ -59,6 +58,19 @@ pub(crate) fn distil<B: AutodiffBackend>(
     let ensemble = ensemble::<B>(run, teachers)?;
     let distiller = MultiTeacherDistiller::new(training, distillation, ensemble, adaptor)?;
     Ok(distiller.train(student, &batches, hooks)?)
+}
+
+/// The student's outputs. A batch of which nothing is known has a loss on gold labels, too: none.
+fn adapt<B: AutodiffBackend>(
+    model: &TaskModel<B>,
+    batch: &Batch<B>,
+    context: ForwardContext,
+) -> Result<AdaptorOutput<B>, DistillError> {
+    let mut output = TaskModelAdaptor.adapt(model, batch, context)?;
+    if output.losses.is_empty() {
+        output.losses.push(Tensor::zeros([1], &batch.input_ids.device()));
+    }
+    Ok(output)
 }
 
 /// The batches of a run as its student and each of its teachers read them.
@@ -75,7 +87,7 @@ pub(crate) fn read_batches<B: AutodiffBackend>(
 /// The teachers of a run as one, weighted as it says.
 pub(crate) fn ensemble<B: AutodiffBackend>(
     run: &Run,
-    teachers: Vec<Classifier<B::InnerBackend>>,
+    teachers: Vec<TaskModel<B::InnerBackend>>,
 ) -> Result<Ensemble<B::InnerBackend, RunBatch<B>>, RunError> {
     let members = members::<B>(run, teachers);
     let weights = run.config.teacher.as_ref().and_then(|teacher| teacher.weights.clone());
@@ -88,7 +100,7 @@ pub(crate) fn ensemble<B: AutodiffBackend>(
 /// The teachers of a run, each reading its own tokens.
 fn members<B: AutodiffBackend>(
     run: &Run,
-    teachers: Vec<Classifier<B::InnerBackend>>,
+    teachers: Vec<TaskModel<B::InnerBackend>>,
 ) -> Vec<Box<dyn Teacher<B::InnerBackend, RunBatch<B>>>> {
     let distillation = &run.config.distillation;
     let members = teachers.into_iter().enumerate().map(|(index, model)| {
@@ -102,13 +114,13 @@ fn members<B: AutodiffBackend>(
 
 /// A teacher of the run's batches.
 fn member<B: AutodiffBackend>(
-    model: Classifier<B::InnerBackend>,
+    model: TaskModel<B::InnerBackend>,
     index: usize,
     has_own: bool,
     is_cached: bool,
     matches: Option<&[IntermediateMatch]>,
 ) -> Box<dyn Teacher<B::InnerBackend, RunBatch<B>>> {
-    let model = ModelTeacher::new(model, ClassifierAdaptor);
+    let model = ModelTeacher::new(model, TaskModelAdaptor);
     let reads = move |batch: &RunBatch<B>, wants: Wants| model.outputs(&read_by(batch, index).inner(), wants);
     if !is_cached {
         return aligned::<B>(reads, index, has_own);

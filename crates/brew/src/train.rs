@@ -5,22 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use brew_data::ClassificationReport;
 use brew_distillers::{BasicTrainer, Callback, CallbackError, CheckpointEvent, Hooks, StepReport, Trained};
-use brew_models::{LoadOptions, SequenceClassifier, StudentHead, load_pretrained, save_pretrained};
+use brew_models::LoadOptions;
 use brew_random::Key;
 use burn::module::{AutodiffModule, Module};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::classification::{ClassifierAdaptor, argmax, classify};
+use crate::corpus::Split;
 use crate::journal::Journal;
 use crate::output::{RunFolder, model_in};
-use crate::run::Split;
 use crate::teaching::distil;
 use crate::{
-    BackendJob, BackendKind, Keep, Observer, OutputPolicy, Run, RunConfig, RunError, RunKind, dispatch,
+    BackendJob, BackendKind, Keep, Observer, OutputPolicy, Run, RunConfig, RunError, RunKind, TaskModel,
+    TaskModelAdaptor, TaskReport, dispatch,
 };
 
 /// How a run ended, as `result.json` holds it.
@@ -39,9 +38,9 @@ pub struct Summary {
     /// Whether the run was stopped early; it can be continued.
     pub interrupted: bool,
     /// Scores on the development file.
-    pub dev: Option<ClassificationReport>,
+    pub dev: Option<TaskReport>,
     /// Scores on the test file.
-    pub test: Option<ClassificationReport>,
+    pub test: Option<TaskReport>,
     /// The folder of the exported model; `None` after an interruption.
     pub model: Option<PathBuf>,
 }
@@ -72,8 +71,6 @@ struct TrainJob<'a> {
     stop: Arc<AtomicBool>,
     observer: &'a mut dyn Observer,
 }
-
-type Student<B> = SequenceClassifier<B>;
 
 impl BackendJob for TrainJob<'_> {
     type Output = Result<Summary, RunError>;
@@ -106,7 +103,7 @@ impl BackendJob for TrainJob<'_> {
             .with_stop(self.stop);
         let trained = match run.kind() {
             RunKind::Train => {
-                let trainer = BasicTrainer::new(run.config.training.clone(), ClassifierAdaptor);
+                let trainer = BasicTrainer::new(run.config.training.clone(), TaskModelAdaptor);
                 trainer.train(student, &batches, hooks)?
             }
             RunKind::Distill => distil(&run, student, teachers, batches, hooks)?,
@@ -127,7 +124,7 @@ impl BackendJob for TrainJob<'_> {
             let model = chosen_model(&run, &folder, trained, &device)?;
             summary.dev = watch.evaluate("dev", run.dev.as_ref(), &model, summary.steps)?;
             summary.test = watch.evaluate("test", run.test.as_ref(), &model, summary.steps)?;
-            save_pretrained(&model, &run.model, Some(&run.tokenizer_folder), &folder.model())?;
+            model.save(&run.model, Some(&run.tokenizer_folder), &folder.model())?;
             summary.model = Some(folder.model());
         }
         summary.seconds = started.elapsed().as_secs_f64();
@@ -145,21 +142,19 @@ pub(crate) fn initial_model<B: AutodiffBackend>(
     run: &Run,
     key: Key,
     device: &B::Device,
-) -> Result<(Student<B>, Vec<String>), RunError> {
+) -> Result<(TaskModel<B>, Vec<String>), RunError> {
     let Some(folder) = &run.config.model.from else {
-        return Ok((Student::try_new(&run.model, key, device)?, Vec::new()));
+        return Ok((TaskModel::try_new(run.task(), &run.model, key, device)?, Vec::new()));
     };
     let options = LoadOptions {
         num_labels: Some(run.labels.len()),
         key,
         reinitialise_head: run.config.model.reinitialise_head,
     };
-    let loaded = load_pretrained::<SequenceClassifier<B>>(folder, &options, device)?;
+    let loaded = TaskModel::load(run.task(), folder, &options, device)?;
     let model = match &run.config.model.layers {
         None => loaded.model,
-        Some(layers) => {
-            Student::from_layers(&loaded.model, &loaded.config, layers, StudentHead::Copy, device)?.0
-        }
+        Some(layers) => loaded.model.with_layers(&loaded.config, layers, device)?,
     };
     Ok((model, loaded.initialised))
 }
@@ -175,27 +170,22 @@ pub(crate) fn note_initialised(run: &Run, names: &[String], observer: &mut dyn O
 pub(crate) fn teachers<B: AutodiffBackend>(
     run: &Run,
     device: &B::Device,
-) -> Result<Vec<Student<B::InnerBackend>>, RunError> {
+) -> Result<Vec<TaskModel<B::InnerBackend>>, RunError> {
     let folders = match (run.kind, &run.config.teacher) {
         (RunKind::Distill, Some(teacher)) => teacher.from.as_slice(),
         _ => &[],
     };
     let options = LoadOptions { num_labels: Some(run.labels.len()), ..LoadOptions::default() };
-    folders
-        .iter()
-        .map(|folder| {
-            Ok(load_pretrained::<SequenceClassifier<B::InnerBackend>>(folder, &options, device)?.model)
-        })
-        .collect()
+    folders.iter().map(|folder| Ok(TaskModel::load(run.task(), folder, &options, device)?.model)).collect()
 }
 
 /// The model of the last or the best checkpoint, without autodiff.
 fn chosen_model<B: AutodiffBackend>(
     run: &Run,
     folder: &RunFolder,
-    trained: Trained<B, Student<B>>,
+    trained: Trained<B, TaskModel<B>>,
     device: &B::Device,
-) -> Result<Student<B::InnerBackend>, RunError> {
+) -> Result<TaskModel<B::InnerBackend>, RunError> {
     let best = match run.config.evaluation.keep {
         Keep::Last => None,
         Keep::Best => folder.checkpoints().best()?,
@@ -203,8 +193,7 @@ fn chosen_model<B: AutodiffBackend>(
     match best {
         None => Ok(trained.trainable.student.valid()),
         Some(checkpoint) => {
-            let loaded = load_pretrained(&model_in(&checkpoint), &LoadOptions::default(), device)?;
-            Ok(loaded.model)
+            Ok(TaskModel::load(run.task(), &model_in(&checkpoint), &LoadOptions::default(), device)?.model)
         }
     }
 }
@@ -221,9 +210,9 @@ impl<B: AutodiffBackend> Watch<'_, B> {
         &self,
         name: &str,
         split: Option<&Split>,
-        model: &Student<B::InnerBackend>,
+        model: &TaskModel<B::InnerBackend>,
         step: usize,
-    ) -> Result<Option<ClassificationReport>, RunError> {
+    ) -> Result<Option<TaskReport>, RunError> {
         let Some(split) = split else { return Ok(None) };
         let report = evaluate(self.run, split, model, &self.device)?;
         self.journal.evaluation(None, name, step, &report)?;
@@ -231,7 +220,7 @@ impl<B: AutodiffBackend> Watch<'_, B> {
     }
 }
 
-impl<B: AutodiffBackend> Callback<Student<B>> for &Watch<'_, B> {
+impl<B: AutodiffBackend> Callback<TaskModel<B>> for &Watch<'_, B> {
     fn on_start(&mut self, step: usize, total_steps: usize) -> Result<(), CallbackError> {
         self.journal.begin(self.run.kind().name(), step, total_steps);
         Ok(())
@@ -248,12 +237,12 @@ impl<B: AutodiffBackend> Callback<Student<B>> for &Watch<'_, B> {
 
     fn on_checkpoint(
         &mut self,
-        student: &Student<B>,
+        student: &TaskModel<B>,
         event: CheckpointEvent<'_>,
     ) -> Result<Option<f64>, CallbackError> {
         let model = student.valid();
         if let Some(folder) = event.folder {
-            save_pretrained(&model, &self.run.model, Some(&self.run.tokenizer_folder), &model_in(folder))?;
+            model.save(&self.run.model, Some(&self.run.tokenizer_folder), &model_in(folder))?;
         }
         let report = self.evaluate("dev", self.run.dev.as_ref(), &model, event.step)?;
         Ok(report.map(|report| self.run.score(&report)))
@@ -264,10 +253,9 @@ impl<B: AutodiffBackend> Callback<Student<B>> for &Watch<'_, B> {
 pub(crate) fn evaluate<B: Backend>(
     run: &Run,
     split: &Split,
-    model: &Student<B>,
+    model: &TaskModel<B>,
     device: &B::Device,
-) -> Result<ClassificationReport, RunError> {
-    let logits = classify(model, &split.features, run.config.data.eval_batch_size, run.collator, device)?;
-    let predictions: Vec<usize> = logits.iter().map(|row| argmax(row)).collect();
-    Ok(ClassificationReport::new(&predictions, &split.gold(), &run.labels)?)
+) -> Result<TaskReport, RunError> {
+    let outputs = model.outputs(&split.features, run.config.data.eval_batch_size, run.collator, device)?;
+    split.report(&outputs, &run.labels)
 }

@@ -3,22 +3,21 @@
 use std::fmt::Write;
 
 use brew::data::ClassificationReport;
-use brew::{QuickstartOutcome, SeedOutcome, Summary, TasksSummary};
+use brew::{QuickstartOutcome, SeedOutcome, Summary, TaskReport, TasksSummary};
 
 /// What a finished run prints.
 pub(super) fn summary(summary: &Summary) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "\n{:<12} {:>8}  {:>9}  {:>8}  {:>9}", "", "texts", "accuracy", "F1", "macro F1");
-    for (name, report) in [("dev", &summary.dev), ("test", &summary.test)] {
-        let Some(report) = report else { continue };
-        let _ = writeln!(
-            out,
-            "{name:<12} {:>8}  {:>7.2} %  {:>6.2} %  {:>7.2} %",
-            report.examples,
-            100.0 * report.accuracy,
-            100.0 * report.f1,
-            100.0 * report.macro_f1
-        );
+    let reports = [("dev", &summary.dev), ("test", &summary.test)];
+    let reports = reports.iter().filter_map(|(name, report)| Some((name, report.as_ref()?)));
+    for (index, (name, report)) in reports.enumerate() {
+        if index == 0 {
+            let _ = write!(out, "\n{:<12} {:>8}", "", "texts");
+            let names = report.figures().into_iter().map(|figure| format!("  {:>10}", figure.name));
+            let _ = writeln!(out, "{}", names.collect::<String>());
+        }
+        let values = report.figures().into_iter().map(|figure| format!("  {:>10}", figure.to_string()));
+        let _ = writeln!(out, "{name:<12} {:>8}{}", report.examples(), values.collect::<String>());
     }
     out.push_str(&effort(summary.parameters, summary.steps, summary.seconds));
     if let Some(model) = &summary.model {
@@ -39,14 +38,15 @@ pub(super) fn tasks(summary: &TasksSummary) -> String {
     let _ = writeln!(out, "\n{:<width$} {:>30}   {:>30}", "", "dev", "test");
     let _ = writeln!(out, "{:<width$} {columns}   {columns}", "task");
     for task in &summary.tasks {
-        let cells = |report: &Option<ClassificationReport>| match report {
+        let cells = |report: &Option<TaskReport>| match report {
             None => String::new(),
-            Some(report) => format!(
+            Some(TaskReport::Classification(report)) => format!(
                 "{:>8}  {:>7.2} %  {:>7.2} %",
                 report.examples,
                 100.0 * report.accuracy,
                 100.0 * report.macro_f1
             ),
+            Some(_) => unreachable!("tasks are classifications of texts"),
         };
         let row = format!("{:<width$} {:>30}   {}", task.name, cells(&task.dev), cells(&task.test));
         let _ = writeln!(out, "{}", row.trim_end());
@@ -58,8 +58,16 @@ pub(super) fn tasks(summary: &TasksSummary) -> String {
     out
 }
 
+/// What `evaluate` prints.
+pub(super) fn task(report: &TaskReport) -> String {
+    match report {
+        TaskReport::Classification(report) => classification(report),
+        other => other.figures().iter().map(|figure| format!("{} {figure}\n", figure.name)).collect(),
+    }
+}
+
 /// Scores of one file, label by label.
-pub(super) fn classification(report: &ClassificationReport) -> String {
+fn classification(report: &ClassificationReport) -> String {
     let mut out = String::new();
     let width = report.per_label.iter().map(|label| label.label.chars().count()).max().unwrap_or(0).max(8);
     let _ = writeln!(

@@ -3,7 +3,7 @@
 use brew_config::{ConfigError, Problem};
 use burn::tensor::backend::Backend;
 
-use crate::{DataConfig, Keep, Run, RunConfig, RunError, RunKind, TaskConfig};
+use crate::{DataConfig, Keep, Run, RunConfig, RunError, RunKind, TaskConfig, TaskKind};
 
 /// Tables of a run that a task has for itself.
 const OWN: [&str; 3] = ["data", "teacher", "evaluation"];
@@ -68,6 +68,7 @@ impl TaskRuns {
 /// A task as a run of its own.
 fn alone(config: &RunConfig, task: &TaskConfig) -> RunConfig {
     RunConfig {
+        task: TaskKind::Classification,
         tau: None,
         data: task.data.clone(),
         model: config.model.clone(),
@@ -90,6 +91,10 @@ fn together(config: &RunConfig) -> Vec<Problem> {
     for (table, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
         let remedy = format!("each of [[tasks]] has its own; move it there as `{table} = {{ … }}`");
         found.push(Problem::new(table, "given", remedy));
+    }
+    if config.task != TaskKind::Classification {
+        let remedy = "the tasks of one student are classifications of texts or pairs";
+        found.push(Problem::new("task", config.task, remedy));
     }
     if config.emd.is_some() {
         let remedy = "layers are matched many to many in runs of one task; leave it out, or give \

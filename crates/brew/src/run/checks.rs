@@ -8,6 +8,7 @@ use brew_losses::LossRegistry;
 use brew_models::EncoderConfig;
 use burn::tensor::backend::Backend;
 
+use super::task_checks::task_problems;
 use crate::{RunConfig, RunKind};
 
 /// The problems that show without reading any other file.
@@ -22,7 +23,7 @@ pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
         };
         return vec![Problem::new("tasks", format!("{} tasks", config.tasks.len()), remedy)];
     }
-    let mut found = Vec::new();
+    let mut found = task_problems(config, kind);
     if let Some(tau) = config.tau {
         found.push(Problem::new(
             "tau",

@@ -1,0 +1,68 @@
+use brew_data::ClassificationReport;
+use serde::Serialize;
+
+use crate::Metric;
+
+/// How good a model's predictions are, by the measures of its task.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum TaskReport {
+    /// Of one class a text.
+    Classification(ClassificationReport),
+}
+
+/// One number of a report.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Figure {
+    /// What it is, for a person.
+    pub name: &'static str,
+    /// Its value; a share from 0 to 1 where it is one.
+    pub value: f64,
+    /// Whether it is a share, shown in per cent.
+    pub is_share: bool,
+}
+
+impl Figure {
+    fn share(name: &'static str, value: f64) -> Self {
+        Self { name, value, is_share: true }
+    }
+}
+
+impl std::fmt::Display for Figure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.is_share { write!(f, "{:.2} %", 100.0 * self.value) } else { write!(f, "{:.4}", self.value) }
+    }
+}
+
+impl TaskReport {
+    /// How many texts were judged.
+    pub fn examples(&self) -> usize {
+        match self {
+            Self::Classification(report) => report.examples,
+        }
+    }
+
+    /// The numbers by which such predictions are usually judged, the most usual first.
+    pub fn figures(&self) -> Vec<Figure> {
+        match self {
+            Self::Classification(report) => vec![
+                Figure::share("accuracy", report.accuracy),
+                Figure::share("F1", report.f1),
+                Figure::share("macro F1", report.macro_f1),
+            ],
+        }
+    }
+
+    /// The value of a metric, if the report has it; `positive` is the class that a classification's F1 is about.
+    pub fn score(&self, metric: Metric, positive: usize) -> Option<f64> {
+        match self {
+            Self::Classification(report) => match metric {
+                Metric::Accuracy => Some(report.accuracy),
+                Metric::F1 => Some(report.per_label.get(positive).map_or(0.0, |label| label.scores.f1)),
+                Metric::MacroF1 => Some(report.macro_f1),
+                _ => None,
+            },
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What fits a task and what does not.
+
+use brew_config::{KdLossType, Problem};
+use brew_data::Augmentation;
+
+use crate::{Metric, RunConfig, RunKind, TaskKind};
+
+/// Settings that the task of a configuration does not have.
+pub(super) fn task_problems(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
+    let task = config.task;
+    let mut found = Vec::new();
+    if let Some(metric) = config.evaluation.metric
+        && !Metric::of(task).contains(&metric)
+    {
+        let names: Vec<&str> = Metric::of(task).iter().map(|metric| metric.name()).collect();
+        let remedy = format!("the metrics of {task} are {}", names.join(", "));
+        found.push(Problem::new("evaluation.metric", metric.name(), remedy));
+    }
+    if kind == RunKind::Distill {
+        let loss = config.distillation.kd_loss_type;
+        if let Some(remedy) = other_loss(task, loss) {
+            found.push(Problem::new("distillation.kd_loss_type", loss.name(), remedy));
+        }
+        if config.distillation.probability_shift
+            && !matches!(task, TaskKind::Classification | TaskKind::TokenClassification)
+        {
+            let remedy = format!("it moves the probability of the one right class, and {task} has none");
+            found.push(Problem::new("distillation.probability_shift", true, remedy));
+        }
+    }
+    let of_words = matches!(task, TaskKind::TokenClassification | TaskKind::QuestionAnswering);
+    for (index, step) in config.data.augmentation.iter().enumerate() {
+        if of_words && !matches!(step, Augmentation::Masking { .. }) {
+            let remedy = format!("it moves words away from their labels in {task}; take `masking` alone");
+            found.push(Problem::new(format!("data.augmentation[{index}].name"), step.name(), remedy));
+        }
+    }
+    found
+}
+
+/// What to take in place of a loss on logits that the task's logits are not made for.
+fn other_loss(task: TaskKind, loss: KdLossType) -> Option<&'static str> {
+    match (task, loss) {
+        (TaskKind::MultiLabel, KdLossType::Bce | KdLossType::Mse) => None,
+        (TaskKind::MultiLabel, _) => {
+            Some("labels that exclude no other are compared one by one: set `bce` or `mse`")
+        }
+        (TaskKind::Regression, KdLossType::Mse) => None,
+        (TaskKind::Regression, _) => Some("a number has no classes to be spread over: set `mse`"),
+        (_, KdLossType::Bce) => {
+            Some("it is for labels that exclude no other; one of these excludes the rest: set `ce`")
+        }
+        (TaskKind::QuestionAnswering, KdLossType::Dkd { .. }) => {
+            Some("it needs one right class, and an answer has two places: set `ce`")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> Vec<String> {
+        let config: RunConfig = toml::from_str(text).unwrap();
+        task_problems(&config, RunKind::Distill).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn each_task_has_losses_that_fit_it() {
+        let of = |task: &str, loss: &str| {
+            problems(&format!("task = \"{task}\"\n[distillation]\nkd_loss_type = \"{loss}\""))
+        };
+        for (task, loss) in [
+            ("classification", "ce"),
+            ("classification", "dkd"),
+            ("multi_label", "bce"),
+            ("multi_label", "mse"),
+            ("regression", "mse"),
+            ("token_classification", "kl"),
+            ("question_answering", "ce"),
+        ] {
+            assert_eq!(of(task, loss), [""; 0], "{task} {loss}");
+        }
+        for (task, loss, remedy) in [
+            ("classification", "bce", "set `ce`"),
+            ("multi_label", "ce", "set `bce`"),
+            ("regression", "ce", "set `mse`"),
+            ("question_answering", "dkd", "two places"),
+        ] {
+            let found = of(task, loss);
+            assert!(found.len() == 1 && found[0].contains(remedy), "{task} {loss}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_metric_of_another_task_is_told_with_those_of_this_one() {
+        let found = problems(
+            "task = \"regression\"\ndistillation = { kd_loss_type = \"mse\" }\nevaluation = { metric = \"f1\" }",
+        );
+        assert_eq!(found, ["evaluation.metric = f1: the metrics of regression are pearson, spearman"]);
+    }
+
+    #[test]
+    fn words_stay_where_their_labels_are() {
+        let text = "task = \"token_classification\"\n[data]\naugmentation = [{ name = \"masking\", p = 0.1 }, { name = \"deleting\", p = 0.1 }]";
+        let found = problems(text);
+        assert!(
+            found.len() == 1 && found[0].starts_with("data.augmentation[1].name = deleting"),
+            "{found:?}"
+        );
+        assert_eq!(problems(&text.replace("token_classification", "classification")), [""; 0]);
+    }
+}
