@@ -1,4 +1,5 @@
-use brew_data::ClassificationReport;
+use brew_data::metrics::QaReport;
+use brew_data::{ClassificationReport, SpanReport};
 use serde::Serialize;
 
 use crate::Metric;
@@ -10,6 +11,10 @@ use crate::Metric;
 pub enum TaskReport {
     /// Of one class a text.
     Classification(ClassificationReport),
+    /// Of a tag a word.
+    Tags(SpanReport),
+    /// Of answers that are parts of texts.
+    Answers(QaReport),
 }
 
 /// One number of a report.
@@ -40,6 +45,8 @@ impl TaskReport {
     pub fn examples(&self) -> usize {
         match self {
             Self::Classification(report) => report.examples,
+            Self::Tags(report) => report.sentences,
+            Self::Answers(report) => report.questions,
         }
     }
 
@@ -51,6 +58,15 @@ impl TaskReport {
                 Figure::share("F1", report.f1),
                 Figure::share("macro F1", report.macro_f1),
             ],
+            Self::Tags(report) => vec![
+                Figure::share("span F1", report.f1),
+                Figure::share("precision", report.micro_average.precision),
+                Figure::share("recall", report.micro_average.recall),
+                Figure::share("tags", report.accuracy),
+            ],
+            Self::Answers(report) => {
+                vec![Figure::share("exact match", report.exact_match), Figure::share("F1", report.f1)]
+            }
         }
     }
 
@@ -61,6 +77,17 @@ impl TaskReport {
                 Metric::Accuracy => Some(report.accuracy),
                 Metric::F1 => Some(report.per_label.get(positive).map_or(0.0, |label| label.scores.f1)),
                 Metric::MacroF1 => Some(report.macro_f1),
+                _ => None,
+            },
+            Self::Tags(report) => match metric {
+                Metric::F1 => Some(report.f1),
+                Metric::MacroF1 => Some(report.macro_average.f1),
+                Metric::Accuracy => Some(report.accuracy),
+                _ => None,
+            },
+            Self::Answers(report) => match metric {
+                Metric::F1 => Some(report.f1),
+                Metric::ExactMatch => Some(report.exact_match),
                 _ => None,
             },
         }

@@ -16,9 +16,9 @@ use checks::{
 };
 
 use crate::classification::TextBatches;
-use crate::corpus::{Rows, Split};
+use crate::corpus::{self, Purpose, Split};
 use crate::teaching::OwnReading;
-use crate::{Metric, RunConfig, RunError, TaskKind, TaskReport, model_folder};
+use crate::{DataConfig, Metric, RunConfig, RunError, TaskKind, TaskReport, model_folder};
 
 /// Whether a run learns from labels or from a teacher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +75,10 @@ impl Run {
             }
         }
         let data = &config.data;
+        let max_length = data.length_limit(config.task);
         let train_path = data.train.as_deref().expect("checked above");
-        let mut train_rows = Rows::read(config.task, train_path, data)?;
+        let of_training = DataConfig { questions: data.questions.training_part(), ..data.clone() };
+        let mut train_rows = corpus::read(config.task, train_path, &of_training)?;
         train_rows.truncate(data.train_examples.unwrap_or(usize::MAX));
         let model_source = config.model.from.as_deref();
         let teacher_folders: &[PathBuf] = match (kind, &config.teacher) {
@@ -97,7 +99,7 @@ impl Run {
             (None, None, None) => unreachable!("a training without a teacher has labels"),
         };
         for path in data.transfer.iter().filter(|_| kind == RunKind::Distill) {
-            train_rows.add_unlabelled(Rows::read(config.task, path, data)?);
+            train_rows.add_unlabelled(path, data)?;
         }
         let tokenizer_folder = config
             .model
@@ -112,10 +114,10 @@ impl Run {
 
         let mut fit = Vec::new();
         check_vocabulary(&mut fit, "model", &model, &tokenizer);
-        if model.max_position_embeddings < data.max_length {
+        if model.max_position_embeddings < max_length {
             fit.push(Problem::new(
                 "data.max_length",
-                data.max_length,
+                max_length,
                 format!("the model has {} positions; lower it", model.max_position_embeddings),
             ));
         }
@@ -127,10 +129,10 @@ impl Run {
             } else {
                 Some(TextTokenizer::from_folder(folder)?).filter(|own| !own.same_vocabulary(&tokenizer))
             };
-            if own.is_none() && teacher.max_position_embeddings < data.max_length {
+            if own.is_none() && teacher.max_position_embeddings < max_length {
                 let positions = teacher.max_position_embeddings;
                 let remedy = format!("the teacher {} has {positions} positions; lower it", folder.display());
-                fit.push(Problem::new("data.max_length", data.max_length, remedy));
+                fit.push(Problem::new("data.max_length", max_length, remedy));
             }
             check_vocabulary(&mut fit, "teacher", teacher, own.as_ref().unwrap_or(&tokenizer));
             if own.is_some() {
@@ -147,12 +149,15 @@ impl Run {
         RunError::check(fit)?;
 
         let judged = |path: &Path| {
-            let rows = Rows::read(config.task, path, data)?;
+            // Of a file without a split of its own, the part that is not trained on.
+            let of_others = DataConfig { questions: data.questions.other_part(), ..data.clone() };
+            let data = if path == train_path { &of_others } else { data };
+            let rows = corpus::read(config.task, path, data)?;
             rows.require_labels()?;
-            rows.encode(&labels, &tokenizer, data)
+            rows.encode(&labels, &tokenizer, data, Purpose::Prediction)
         };
         let optional = |path: Option<&Path>| path.map(judged).transpose();
-        let train = train_rows.encode(&labels, &tokenizer, data)?;
+        let train = train_rows.encode(&labels, &tokenizer, data, Purpose::Training)?;
         let dev = optional(data.dev.as_deref())?;
         let test = optional(data.test.as_deref())?;
         let augmenter = match data.augmentation.as_slice() {
@@ -166,9 +171,9 @@ impl Run {
                 let Some(own) = own else { return Ok(None) };
                 let both = AlignedTokenizer::new(tokenizer.clone(), own);
                 // Another vocabulary may need more tokens for the same text.
-                let teacher_length = (2 * data.max_length).min(positions);
-                let features = train_rows.encode_both(&labels, &both, [data.max_length, teacher_length])?;
-                Ok(Some(OwnReading::new(features, both.collator())))
+                let teacher_length = (2 * max_length).min(positions);
+                let features = train_rows.encode_both(&labels, &both, [max_length, teacher_length])?;
+                Ok(features.map(|features| OwnReading::new(features, both.collator())))
             })
             .collect::<Result<_, RunError>>()?;
         Ok(Self {

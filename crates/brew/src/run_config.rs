@@ -6,6 +6,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::TaskKind;
 
+mod questions;
+mod tags;
+
+pub use questions::QuestionsConfig;
+pub use tags::TagsConfig;
+
 /// A run as its file describes it, nothing checked yet.
 ///
 /// | table | what it is |
@@ -104,7 +110,9 @@ pub struct TaskConfig {
 /// | `test` | none | evaluated at the end |
 /// | `columns` | first column text, last label | see [`TextFileSpec`] |
 /// | `labels` | read from `train`; of the teacher where a row of it has none | label names in the order of the classes |
-/// | `max_length` | 128 | tokens of a text or pair, special tokens included |
+/// | `tags` | detect | how files of tagged words are read and judged: [`TagsConfig`] |
+/// | `questions` | SQuAD's | how questions become windows, and windows' logits answers: [`QuestionsConfig`] |
+/// | `max_length` | 128; 384 with questions | tokens of a text or pair, special tokens included |
 /// | `batch_size` | 32 | examples of a training batch |
 /// | `eval_batch_size` | 128 | examples of an evaluation batch |
 /// | `length_buckets` | true | texts of similar length share a batch; `nst`, which divides by the padded length, then weighs more |
@@ -133,8 +141,15 @@ pub struct DataConfig {
     pub columns: TextFileSpec,
     /// Label names in the order of the classes.
     pub labels: Option<Vec<String>>,
-    /// Tokens of a text or pair, special tokens included.
-    pub max_length: usize,
+    /// How files of tagged words are read and judged.
+    #[serde(skip_serializing_if = "is_default")]
+    pub tags: TagsConfig,
+    /// How questions become windows, and windows' logits answers.
+    #[serde(skip_serializing_if = "is_default")]
+    pub questions: QuestionsConfig,
+    /// Tokens of a text or pair, special tokens included; see [`DataConfig::length_limit`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<usize>,
     /// Examples of a training batch.
     pub batch_size: usize,
     /// Examples of an evaluation batch.
@@ -155,13 +170,29 @@ impl Default for DataConfig {
             test: None,
             columns: TextFileSpec::default(),
             labels: None,
-            max_length: 128,
+            tags: TagsConfig::default(),
+            questions: QuestionsConfig::default(),
+            max_length: None,
             batch_size: 32,
             eval_batch_size: 128,
             length_buckets: true,
             augmentation: Vec::new(),
         }
     }
+}
+
+impl DataConfig {
+    /// Tokens of a text or pair in a task, special tokens included, at most.
+    pub fn length_limit(&self, task: TaskKind) -> usize {
+        self.max_length.unwrap_or(match task {
+            TaskKind::QuestionAnswering => 384,
+            _ => 128,
+        })
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// How the trained model starts. Either `from` or `config` is needed.

@@ -9,7 +9,7 @@ use brew_models::EncoderConfig;
 use burn::tensor::backend::Backend;
 
 use super::task_checks::task_problems;
-use crate::{RunConfig, RunKind};
+use crate::{RunConfig, RunKind, TaskKind};
 
 /// The problems that show without reading any other file.
 pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
@@ -78,10 +78,10 @@ pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
     if config.data.train_examples == Some(0) {
         found.push(Problem::new("data.train_examples", 0, "must be at least 1; leave it out for all"));
     }
-    if config.data.max_length < 3 {
+    if config.data.length_limit(config.task) < 3 {
         found.push(Problem::new(
             "data.max_length",
-            config.data.max_length,
+            config.data.length_limit(config.task),
             "must be at least 3: a token between [CLS] and [SEP]",
         ));
     }
@@ -147,6 +147,13 @@ pub(super) fn check_mask(found: &mut Vec<Problem>, steps: &[Augmentation], token
 /// What a teacher cannot do whose tokens are not the student's.
 pub(super) fn check_own_tokens(found: &mut Vec<Problem>, config: &RunConfig, number: usize, folder: &Path) {
     let other = format!("the tokenizer of {} is not the student's", folder.display());
+    if matches!(config.task, TaskKind::TokenClassification | TaskKind::QuestionAnswering) {
+        let remedy = format!(
+            "{other}, and words and answers have places among its tokens; take a teacher with the student's, or \
+             join batches of both with `brew::data::AlignedTokenizer` in a program of your own"
+        );
+        found.push(Problem::new("task", config.task, remedy));
+    }
     let matches = config.distillation.intermediate_matches.iter().enumerate();
     for (index, one) in matches.filter(|(_, one)| one.teacher == number && !one.feature.is_per_token()) {
         found.push(Problem::new(
