@@ -28,7 +28,8 @@ mod vocabulary;
 pub use backend::{BackendError, BackendJob, BackendKind, dispatch, names as backend_names};
 pub use error::RunError;
 pub use inference::{
-    ClassPrediction, EntityPrediction, Prediction, TagPrediction, evaluate_file, export, parameter_table, predict_file, write_predictions,
+    ClassPrediction, EntityPrediction, Prediction, TagPrediction, evaluate_file, export, parameter_table,
+    predict_file, write_predictions,
 };
 pub use model::{TaskModel, TaskModelAdaptor};
 pub use multi_task::{TaskSummary, TasksSummary, distill_tasks};
@@ -38,7 +39,8 @@ pub use quickstart::{QuickstartOutcome, SeedOutcome, quickstart};
 pub use report::{Figure, TaskReport};
 pub use run::{Run, RunKind};
 pub use run_config::{
-    DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, QuestionsConfig, RunConfig, TagsConfig, TaskConfig, TeacherConfig,
+    DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, QuestionsConfig, RunConfig, TagsConfig,
+    TaskConfig, TeacherConfig,
 };
 pub use settings::load_run;
 pub use task::TaskKind;

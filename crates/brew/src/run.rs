@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use brew_config::{ConfigError, Problem};
 use brew_data::{AlignedTokenizer, Augmenter, BatchSampler, Collator, Feature, LabelSet, TextTokenizer};
-use brew_models::EncoderConfig;
+use brew_models::{EncoderConfig, ProblemType, StudentPreset};
 use brew_random::Key;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
@@ -110,15 +110,15 @@ impl Run {
             .expect("checked above")
             .to_path_buf();
         let tokenizer = TextTokenizer::from_folder(&tokenizer_folder)?;
-        let model = model_config(&config, &labels)?;
+        let model = model_config(&config, &labels, &tokenizer)?;
 
         let mut fit = Vec::new();
         check_vocabulary(&mut fit, "model", &model, &tokenizer);
-        if model.max_position_embeddings < max_length {
+        if model.max_length() < max_length {
             fit.push(Problem::new(
                 "data.max_length",
                 max_length,
-                format!("the model has {} positions; lower it", model.max_position_embeddings),
+                format!("the model has {} positions; lower it", model.max_length()),
             ));
         }
         let mut teacher_tokenizers = Vec::new();
@@ -129,8 +129,8 @@ impl Run {
             } else {
                 Some(TextTokenizer::from_folder(folder)?).filter(|own| !own.same_vocabulary(&tokenizer))
             };
-            if own.is_none() && teacher.max_position_embeddings < max_length {
-                let positions = teacher.max_position_embeddings;
+            if own.is_none() && teacher.max_length() < max_length {
+                let positions = teacher.max_length();
                 let remedy = format!("the teacher {} has {positions} positions; lower it", folder.display());
                 fit.push(Problem::new("data.max_length", max_length, remedy));
             }
@@ -143,7 +143,7 @@ impl Run {
             if let Some(emd) = &config.emd {
                 check_emd(&mut fit, emd, &model, teacher);
             }
-            teacher_tokenizers.push((own, teacher.max_position_embeddings));
+            teacher_tokenizers.push((own, teacher.max_length()));
         }
         let positive = positive_label(&mut fit, &config, &labels);
         RunError::check(fit)?;
@@ -239,13 +239,28 @@ impl Run {
 }
 
 /// The configuration of the trained model, with the run's labels.
-fn model_config(config: &RunConfig, labels: &LabelSet) -> Result<EncoderConfig, RunError> {
-    let file = match (&config.model.from, &config.model.config) {
-        (Some(folder), _) => folder.join("config.json"),
-        (None, Some(file)) => file.clone(),
-        (None, None) => unreachable!("checked before"),
+fn model_config(
+    config: &RunConfig,
+    labels: &LabelSet,
+    tokenizer: &TextTokenizer,
+) -> Result<EncoderConfig, RunError> {
+    let problem_type = match config.task {
+        TaskKind::MultiLabel => Some(ProblemType::MultiLabelClassification),
+        TaskKind::Regression => Some(ProblemType::Regression),
+        _ => None,
     };
-    let mut model = EncoderConfig::from_file(&file)?;
+    let file = match (&config.model.from, &config.model.config, &config.model.preset) {
+        (Some(folder), ..) => folder.join("config.json"),
+        (None, Some(file), _) => file.clone(),
+        (None, None, Some(name)) => {
+            let pad_token_id = Some(tokenizer.pad_id() as usize);
+            let preset = name.parse::<StudentPreset>()?.config(tokenizer.vocab_size());
+            let model = EncoderConfig { pad_token_id, problem_type, ..preset };
+            return Ok(model.with_labels(labels.names().to_vec()));
+        }
+        (None, None, None) => unreachable!("checked before"),
+    };
+    let mut model = EncoderConfig { problem_type, ..EncoderConfig::from_file(&file)? };
     if let Some(layers) = &config.model.layers {
         let available = model.num_hidden_layers;
         if let Some(&layer) = layers.iter().find(|&&layer| layer >= available) {

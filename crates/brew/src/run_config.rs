@@ -195,13 +195,14 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// How the trained model starts. Either `from` or `config` is needed.
+/// How the trained model starts. One of `from`, `config` and `preset` is needed.
 ///
 /// | field | default | meaning |
 /// |---|---|---|
 /// | `from` | none | Hugging Face checkpoint folder, or finished run, to start from |
 /// | `layers` | all | encoder layers of `from` to keep, counted from 0 |
 /// | `config` | none | `config.json` of a model to initialise at random |
+/// | `preset` | none | a student of TextBrewer's tables to initialise at random, with the tokenizer's vocabulary: `T4-tiny` and others, see [`StudentPreset`](brew_models::StudentPreset) |
 /// | `tokenizer` | `from`, else the teacher's | folder with `tokenizer.json` or `vocab.txt` |
 /// | `reinitialise_head` | false | draw the classifier anew even where `from` has one |
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -213,6 +214,9 @@ pub struct ModelConfig {
     pub layers: Option<Vec<usize>>,
     /// `config.json` of a model to initialise at random.
     pub config: Option<PathBuf>,
+    /// Name of a student of TextBrewer's tables to initialise at random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
     /// Folder of the tokenizer.
     pub tokenizer: Option<PathBuf>,
     /// Whether the classifier is drawn anew.

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, ClassificationReport, DataError, Example, Feature, LabelSet, RawExample,
-    TextTokenizer, label_examples, read_examples, unlabelled_examples,
+    AlignedFeature, AlignedTokenizer, ClassificationReport, DataError, Example, Feature, LabelSet,
+    RawExample, TextTokenizer, label_examples, read_examples, unlabelled_examples,
 };
 
 use super::{Corpus, Judge, Purpose, Split, next};
@@ -73,7 +73,8 @@ impl Corpus for Texts {
         data: &DataConfig,
         _purpose: Purpose,
     ) -> Result<Split, RunError> {
-        let features = tokenizer.encode_all(&self.resolved(labels)?, data.length_limit(TaskKind::Classification))?;
+        let features =
+            tokenizer.encode_all(&self.resolved(labels)?, data.length_limit(TaskKind::Classification))?;
         let gold = features.iter().filter_map(Feature::class).collect();
         Ok(Split::new(features, Classes { rows: self.0.clone(), gold, labels: labels.clone() }))
     }

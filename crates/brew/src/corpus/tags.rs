@@ -53,7 +53,8 @@ impl Corpus for Sentences {
         let mut more = Self::read(path, data)?;
         more.forget_labels();
         let start = next(self.examples.iter().map(|example| example.id));
-        let more = more.examples.into_iter().zip(start..).map(|(example, id)| TaggedExample { id, ..example });
+        let more =
+            more.examples.into_iter().zip(start..).map(|(example, id)| TaggedExample { id, ..example });
         self.examples.extend(more);
         Ok(())
     }
@@ -66,7 +67,12 @@ impl Corpus for Sentences {
         _purpose: Purpose,
     ) -> Result<Split, RunError> {
         let tags = TagSet::new(labels.clone(), self.scheme)?;
-        let encoded = encode_tagged(tokenizer, &self.examples, &tags, &data.tags.encoding(data.length_limit(TaskKind::TokenClassification)))?;
+        let encoded = encode_tagged(
+            tokenizer,
+            &self.examples,
+            &tags,
+            &data.tags.encoding(data.length_limit(TaskKind::TokenClassification)),
+        )?;
         let note = encoded.counts.to_string();
         let judge = Words { examples: self.examples.clone(), tags, mode: data.tags.mode, encoded };
         Ok(Split { note: Some(note), ..Split::new(judge.encoded.features.clone(), judge) })
@@ -109,7 +115,12 @@ impl Judge for Words {
                 end: span.end,
             });
             let entities = entities.collect();
-            Ok(Prediction::Tags(TagPrediction { id: example.id, words: example.words.clone(), tags, entities }))
+            Ok(Prediction::Tags(TagPrediction {
+                id: example.id,
+                words: example.words.clone(),
+                tags,
+                entities,
+            }))
         });
         predictions.collect()
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use brew_config::{EmdConfig, MatchFeature, Problem, compares_any_widths};
 use brew_data::{Augmentation, LabelSet, TextTokenizer};
 use brew_losses::LossRegistry;
-use brew_models::EncoderConfig;
+use brew_models::{EncoderConfig, StudentPreset};
 use burn::tensor::backend::Backend;
 
 use super::task_checks::task_problems;
@@ -35,14 +35,32 @@ pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
     if config.data.train.is_none() {
         missing("data.train", "name the training file, in the run file or as `--set data.train=FILE`");
     }
-    match (&config.model.from, &config.model.config) {
-        (None, None) => missing(
+    let starts = [
+        ("model.from", config.model.from.is_some()),
+        ("model.config", config.model.config.is_some()),
+        ("model.preset", config.model.preset.is_some()),
+    ];
+    let given: Vec<&str> = starts.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect();
+    match given.as_slice() {
+        [] => missing(
             "model.from",
-            "name a checkpoint folder to start from, or in `model.config` a config.json to initialise at random",
+            "name a checkpoint folder to start from, in `model.config` a config.json to initialise at random, or in \
+             `model.preset` a student of TextBrewer's such as T4-tiny",
         ),
-        (Some(_), Some(_)) => missing("model.config", "give either `model.from` or `model.config`, not both"),
-        _ => {}
+        [_] => {}
+        [_, others @ ..] => {
+            let remedy = format!("a model starts in one way; leave out {}", others.join(" and "));
+            found.push(Problem::new(given[0], "given", remedy));
+        }
     }
+    if let Some(Err(error)) = config.model.preset.as_ref().map(|name| name.parse::<StudentPreset>()) {
+        found.push(Problem::new("model.preset", config.model.preset.as_deref().unwrap_or_default(), error));
+    }
+    if config.model.layers.is_some() && config.model.from.is_none() {
+        let remedy = "layers are kept of a checkpoint: name it in `model.from`, or leave them out";
+        found.push(Problem::new("model.layers", "given", remedy));
+    }
+    let mut missing = |field: &str, remedy: &str| found.push(Problem::new(field, "missing", remedy));
     let has_tokenizer = config.model.tokenizer.is_some()
         || config.model.from.is_some()
         || (kind == RunKind::Distill && config.teacher.as_ref().is_some_and(|one| !one.from.is_empty()));
@@ -254,16 +272,16 @@ pub(super) fn check_matches(
         {
             // Hidden state 0 is the embeddings, so there is one more of them than layers.
             let last = match one.feature {
-                MatchFeature::Hidden => model.num_hidden_layers,
-                _ => model.num_hidden_layers - 1,
+                MatchFeature::Hidden => Some(model.num_hidden_layers),
+                _ => model.attention_layers().checked_sub(1),
             };
-            for &layer in layers.as_slice().iter().filter(|&&layer| layer > last) {
+            for &layer in layers.as_slice().iter().filter(|&&layer| last.is_none_or(|last| layer > last)) {
                 let whose = if field == "layer_T" { "teacher" } else { "student" };
-                found.push(Problem::new(
-                    format!("{at}.{field}"),
-                    layer,
-                    format!("the {whose} has {} from 0 to {last}", one.feature),
-                ));
+                let remedy = match last {
+                    Some(last) => format!("the {whose} has {} from 0 to {last}", one.feature),
+                    None => format!("the {whose} has no {}; match hidden states", one.feature),
+                };
+                found.push(Problem::new(format!("{at}.{field}"), layer, remedy));
             }
         }
         match one.feature {
