@@ -251,6 +251,55 @@ pub enum DataError {
         /// How many classes there are.
         classes: usize,
     },
+    /// A file that does not hold questions in one of the known layouts.
+    #[error(
+        "{}: not a file of questions in SQuAD's layout (`data`, `paragraphs`, `context`, `qas`, `id`, `question`) \
+         or CMRC 2018's own: {message}",
+        path.display()
+    )]
+    BadQuestionFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and at which line and column or in which article.
+        message: String,
+    },
+    /// A file, or the part of one that was asked for, without a question.
+    #[error(
+        "{}: no question after the first {skip_titles} of its {titles} title(s); give a file with questions, or \
+         skip fewer and take more titles",
+        path.display()
+    )]
+    NoQuestions {
+        /// The file.
+        path: PathBuf,
+        /// How many titles were left out.
+        skip_titles: usize,
+        /// How many titles the file has.
+        titles: usize,
+    },
+    /// A split by title with an empty side.
+    #[error(
+        "the first {titles} of {found} title(s) on one side leave a side of the split empty; take at least 1 and \
+         less than all of them"
+    )]
+    TitleSplit {
+        /// How many titles were asked for.
+        titles: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// Settings of windows or of their decoding out of range.
+    #[error("{}", problems.join("; "))]
+    BadSpanOptions {
+        /// All of them, with field, value and allowed range.
+        problems: Vec<String>,
+    },
+    /// Logits that do not fit the features they are of.
+    #[error("{message}; give the logits of every token of every feature, in the order of the features")]
+    SpanLogits {
+        /// What does not fit.
+        message: String,
+    },
 }
 
 impl DataError {

@@ -50,6 +50,7 @@ mod feature;
 pub mod grammar;
 mod labels;
 pub mod metrics;
+pub mod qa;
 mod reader;
 mod sampler;
 mod tokenizer;
@@ -63,6 +64,11 @@ pub use example::{Example, Origin, RawExample};
 pub use feature::{Feature, Target};
 pub use labels::{LabelSet, label_examples, unlabelled_examples};
 pub use metrics::{ClassificationReport, ConfusionMatrix, LabelReport};
+pub use qa::{
+    Answer, AnswerChoice, QuestionExample, QuestionFileSpec, QuestionOrigin, ReadReport, SpanCandidate,
+    SpanDecoding, SpanFeature, SpanOptions, SpanPrediction, SpanReport, decode_spans, question_features,
+    read_questions, split_by_title, training_features,
+};
 pub use reader::{Column, TextFileSpec, TextFormat, read_examples};
 pub use sampler::BatchSampler;
 pub use tokenizer::{TextTokenizer, WordPieceOptions};

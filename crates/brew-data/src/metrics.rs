@@ -4,9 +4,13 @@
 //! predicted is 0, the recall of a class that never occurs is 0, and the accuracy of nothing is 0. This is
 //! scikit-learn's `zero_division=0`.
 
+mod answers;
+
 use std::fmt;
 
 use serde::Serialize;
+
+pub use answers::{AnswerScores, QaGroup, QaReport, QaRules};
 
 use crate::{DataError, LabelSet};
 

@@ -181,7 +181,7 @@ pub fn read_examples(path: &Path, spec: &TextFileSpec) -> Result<Vec<RawExample>
     Ok(examples)
 }
 
-fn read_utf8(path: &Path) -> Result<String, DataError> {
+pub(crate) fn read_utf8(path: &Path) -> Result<String, DataError> {
     if path.is_dir() {
         return Err(DataError::IsFolder { path: path.to_path_buf() });
     }

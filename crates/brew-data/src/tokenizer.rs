@@ -1,8 +1,11 @@
 //! Text to token ids.
 
 mod files;
+mod pairs;
 mod spans;
 mod train;
+
+pub(crate) use pairs::PairTemplate;
 
 use std::path::{Path, PathBuf};
 
