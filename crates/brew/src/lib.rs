@@ -42,7 +42,7 @@ pub use run_config::{
     DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, QuestionsConfig, RunConfig, TagsConfig,
     TaskConfig, TeacherConfig,
 };
-pub use settings::load_run;
+pub use settings::{load_data_config, load_run};
 pub use task::TaskKind;
 pub use train::{Summary, train};
 pub use vocabulary::train_vocabulary;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use brew_data::metrics::QaReport;
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, DataError, LabelSet, QuestionExample, SpanDecoding, SpanFeature,
+    AlignedFeature, AlignedTokenizer, LabelSet, QuestionExample, SpanDecoding, SpanFeature,
     SpanPrediction, TextTokenizer, decode_spans, question_features, read_questions, training_features,
 };
 
@@ -37,7 +37,7 @@ impl Corpus for Questions {
     fn require_labels(&self) -> Result<(), RunError> {
         match self.examples.iter().find(|example| !example.is_labelled()) {
             None => Ok(()),
-            Some(example) => Err(DataError::UnansweredQuestion { place: example.origin.to_string() }.into()),
+            Some(example) => Err(RunError::UnansweredQuestion { place: example.origin.to_string() }),
         }
     }
 
