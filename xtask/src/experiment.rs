@@ -370,7 +370,7 @@ mod tests {
 
     fn arms(text: &str) -> Experiment {
         let before = "title = \"T\"\nmodel = \"m\"\ndata.a.about = \"A\"\n\
-            data.b = { about = \"B\", test = \"b-test.tsv\" }\n";
+            data.b = { about = \"B\", train = \"b-train.tsv\", test = \"b-test.tsv\" }\n";
         toml::from_str(&format!("{before}{text}")).unwrap()
     }
 
