@@ -14,7 +14,8 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 mod checks;
 
 use checks::{
-    check_emd, check_labels, check_mask, check_matches, check_own_tokens, check_vocabulary, problems,
+    check_emd, check_labels, check_mask, check_matches, check_own_tokens, check_padding, check_vocabulary,
+    problems,
 };
 
 use crate::classification::TextBatches;
@@ -114,11 +115,12 @@ impl Run {
 
         let mut fit = Vec::new();
         check_vocabulary(&mut fit, "model", &model, &tokenizer);
-        if model.max_position_embeddings < data.max_length {
+        check_padding(&mut fit, "model", &model, &tokenizer);
+        if model.max_length() < data.max_length {
             fit.push(Problem::new(
                 "data.max_length",
                 data.max_length,
-                format!("the model has {} positions; lower it", model.max_position_embeddings),
+                format!("the model has {} positions; lower it", model.max_length()),
             ));
         }
         let mut teacher_tokenizers = Vec::new();
@@ -130,12 +132,13 @@ impl Run {
             } else {
                 Some(TextTokenizer::from_folder(folder)?).filter(|own| !own.same_vocabulary(&tokenizer))
             };
-            if own.is_none() && teacher.max_position_embeddings < data.max_length {
-                let positions = teacher.max_position_embeddings;
+            if own.is_none() && teacher.max_length() < data.max_length {
+                let positions = teacher.max_length();
                 let remedy = format!("the teacher {} has {positions} positions; lower it", folder.display());
                 fit.push(Problem::new("data.max_length", data.max_length, remedy));
             }
             check_vocabulary(&mut fit, "teacher", &teacher, own.as_ref().unwrap_or(&tokenizer));
+            check_padding(&mut fit, "teacher", &teacher, own.as_ref().unwrap_or(&tokenizer));
             if own.is_some() {
                 check_own_tokens(&mut fit, &config, index, folder);
             }
@@ -144,7 +147,7 @@ impl Run {
             if let Some(emd) = &config.emd {
                 check_emd(&mut fit, emd, &model, &teacher);
             }
-            teacher_tokenizers.push((own, teacher.max_position_embeddings));
+            teacher_tokenizers.push((own, teacher.max_length()));
         }
         let positive = positive_label(&mut fit, &config, &labels);
         RunError::check(fit)?;
@@ -241,12 +244,20 @@ fn model_config(config: &RunConfig, labels: &LabelSet) -> Result<EncoderConfig, 
     };
     let mut model = EncoderConfig::from_file(&file)?;
     if let Some(layers) = &config.model.layers {
+        let refuse = |value: String, remedy: String| {
+            ConfigError::from_problems(vec![Problem::new("model.layers", value, remedy)])
+                .expect_err("one problem")
+        };
+        if !model.architecture.has_distinct_layers() {
+            let family = model.architecture;
+            let remedy =
+                format!("{} is a {family}, which has no layers of their own; leave it out", file.display());
+            return Err(refuse(format!("{layers:?}"), remedy).into());
+        }
         let available = model.num_hidden_layers;
         if let Some(&layer) = layers.iter().find(|&&layer| layer >= available) {
             let remedy = format!("{} has layers 0 to {}", file.display(), available - 1);
-            return Err(ConfigError::from_problems(vec![Problem::new("model.layers", layer, remedy)])
-                .expect_err("one problem")
-                .into());
+            return Err(refuse(layer.to_string(), remedy).into());
         }
         model.num_hidden_layers = layers.len();
     }
