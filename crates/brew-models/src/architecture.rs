@@ -89,6 +89,11 @@ impl Architecture {
         !matches!(self, Self::BiGru)
     }
 
+    /// Whether each layer has parameters of its own, so that a student can be made of some of them.
+    pub const fn has_distinct_layers(self) -> bool {
+        !matches!(self, Self::Albert | Self::BiGru)
+    }
+
     /// Whether positions are counted over real tokens, from `pad_token_id + 1`.
     pub(crate) const fn offsets_positions(self) -> bool {
         matches!(self, Self::Roberta | Self::XlmRoberta)

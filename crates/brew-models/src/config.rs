@@ -264,6 +264,15 @@ impl EncoderConfig {
         }
     }
 
+    /// Width of a hidden state: the embeddings (0) of BiGRU may be of another width than its output (1), those of
+    /// the other families are brought to `hidden_size` first.
+    pub fn hidden_state_width(&self, index: usize) -> usize {
+        match (self.architecture, index) {
+            (Architecture::BiGru, 0) => self.embedding_width(),
+            _ => self.hidden_size,
+        }
+    }
+
     /// How many layers give attention probabilities: 0 for BiGRU, `num_hidden_layers · inner_group_num` for
     /// ALBERT.
     pub fn attention_layers(&self) -> usize {

@@ -152,16 +152,14 @@ pub enum ModelError {
         /// How many layers the teacher has.
         available: usize,
     },
-    /// A student made of layers of a teacher that has no layers of its own to take.
+    /// A student made of layers of a teacher whose layers share their parameters, or that has none.
     #[error(
-        "a student cannot be made of single layers of a {architecture}, {reason}; load the whole model, or start \
-         from a configuration"
+        "a student cannot be made of layers of a {architecture}, which has none of their own; load the whole model, \
+         or start from a configuration"
     )]
     NoDistinctLayers {
         /// The teacher's family.
         architecture: Architecture,
-        /// Why.
-        reason: &'static str,
     },
     /// A name that is no preset's.
     #[error("{found:?} is not a student preset; there are {}", known.join(", "))]

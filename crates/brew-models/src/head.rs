@@ -123,13 +123,8 @@ pub(crate) fn from_layers<S: PretrainedModel, T: PretrainedModel>(
     head: StudentHead,
     device: &<S::Backend as BackendTypes>::Device,
 ) -> Result<(S, EncoderConfig), ModelError> {
-    let reason = match teacher_config.architecture {
-        Architecture::Albert => Some("whose layers share their parameters"),
-        Architecture::BiGru => Some("which has no layers to choose from"),
-        _ => None,
-    };
-    if let Some(reason) = reason {
-        return Err(ModelError::NoDistinctLayers { architecture: teacher_config.architecture, reason });
+    if !teacher_config.architecture.has_distinct_layers() {
+        return Err(ModelError::NoDistinctLayers { architecture: teacher_config.architecture });
     }
     let available = teacher_config.num_hidden_layers;
     if let Some(&layer) = layers.iter().find(|&&layer| layer >= available) {

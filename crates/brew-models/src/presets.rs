@@ -32,7 +32,7 @@ use crate::{Architecture, EncoderConfig, ModelError};
 /// let preset: StudentPreset = "T4-tiny".parse()?;
 /// let config = preset.config(28996);
 /// assert_eq!((config.num_hidden_layers, config.hidden_size), (4, 312));
-/// assert_eq!(count_parameters(&config), 13_780_704);
+/// assert_eq!(count_parameters(&config), 13_776_480);
 /// # Ok::<(), brew_models::ModelError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -12,7 +12,8 @@ mod checks;
 mod task_checks;
 
 use checks::{
-    check_emd, check_labels, check_mask, check_matches, check_own_tokens, check_vocabulary, problems,
+    check_emd, check_labels, check_mask, check_matches, check_own_tokens, check_padding, check_vocabulary,
+    problems,
 };
 
 use crate::classification::TextBatches;
@@ -114,6 +115,7 @@ impl Run {
 
         let mut fit = Vec::new();
         check_vocabulary(&mut fit, "model", &model, &tokenizer);
+        check_padding(&mut fit, "model", &model, &tokenizer);
         if model.max_length() < max_length {
             fit.push(Problem::new(
                 "data.max_length",
@@ -135,6 +137,7 @@ impl Run {
                 fit.push(Problem::new("data.max_length", max_length, remedy));
             }
             check_vocabulary(&mut fit, "teacher", teacher, own.as_ref().unwrap_or(&tokenizer));
+            check_padding(&mut fit, "teacher", teacher, own.as_ref().unwrap_or(&tokenizer));
             if own.is_some() {
                 check_own_tokens(&mut fit, &config, index, folder);
             }
@@ -262,12 +265,20 @@ fn model_config(
     };
     let mut model = EncoderConfig { problem_type, ..EncoderConfig::from_file(&file)? };
     if let Some(layers) = &config.model.layers {
+        let refuse = |value: String, remedy: String| {
+            ConfigError::from_problems(vec![Problem::new("model.layers", value, remedy)])
+                .expect_err("one problem")
+        };
+        if !model.architecture.has_distinct_layers() {
+            let family = model.architecture;
+            let remedy =
+                format!("{} is a {family}, which has no layers of their own; leave it out", file.display());
+            return Err(refuse(format!("{layers:?}"), remedy).into());
+        }
         let available = model.num_hidden_layers;
         if let Some(&layer) = layers.iter().find(|&&layer| layer >= available) {
             let remedy = format!("{} has layers 0 to {}", file.display(), available - 1);
-            return Err(ConfigError::from_problems(vec![Problem::new("model.layers", layer, remedy)])
-                .expect_err("one problem")
-                .into());
+            return Err(refuse(layer.to_string(), remedy).into());
         }
         model.num_hidden_layers = layers.len();
     }
