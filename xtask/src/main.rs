@@ -6,6 +6,7 @@
 
 mod download;
 mod experiment;
+mod official;
 mod tidy;
 
 use std::path::Path;
@@ -30,6 +31,8 @@ enum Command {
     Experiment(experiment::Arguments),
     /// Fetch a data set or a model into a cache folder, resumed and checked
     Download(download::Arguments),
+    /// Write the run files of TextBrewer's tables of results
+    Official(official::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Tidy => tidy::run(root),
         Command::Experiment(arguments) => experiment::run(root, &arguments),
         Command::Download(arguments) => download::run(&arguments),
+        Command::Official(arguments) => official::run(root, &arguments),
     }
 }
 

@@ -1,14 +1,18 @@
 //! The examples of a task's files: read, encoded, judged. One file a task.
 
 mod classes;
+mod flags;
 mod questions;
 mod tags;
+mod values;
 
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
 
-use brew_data::{AlignedFeature, AlignedTokenizer, Feature, LabelSet, TextTokenizer};
+use brew_data::{
+    AlignedFeature, AlignedTokenizer, Example, Feature, LabelSet, Split as Part, TargetedExample, TextTokenizer,
+};
 
 use crate::{DataConfig, Prediction, RunError, TaskKind, TaskReport};
 
@@ -91,13 +95,34 @@ impl Split {
     }
 }
 
-/// Reads a file of a task.
-pub(crate) fn read(task: TaskKind, path: &Path, data: &DataConfig) -> Result<Box<dyn Corpus>, RunError> {
+/// Reads a file of a task, or a part of a folder with a known layout.
+pub(crate) fn read(
+    task: TaskKind,
+    path: &Path,
+    part: Part,
+    data: &DataConfig,
+) -> Result<Box<dyn Corpus>, RunError> {
     Ok(match task {
-        TaskKind::TokenClassification => Box::new(tags::Sentences::read(path, data)?),
+        TaskKind::Classification => Box::new(classes::Texts::read(path, part, data)?),
+        TaskKind::MultiLabel => Box::new(flags::Flagged::read(path, part, data)?),
+        TaskKind::Regression => Box::new(values::Valued::read(path, part, data)?),
+        TaskKind::TokenClassification => Box::new(tags::Sentences::read(path, part, data)?),
         TaskKind::QuestionAnswering => Box::new(questions::Questions::read(path, data)?),
-        _ => Box::new(classes::Texts::read(path, data)?),
     })
+}
+
+/// Texts with targets in the tokens of two tokenizers.
+fn both_targeted(
+    examples: &[TargetedExample],
+    both: &AlignedTokenizer,
+    lengths: [usize; 2],
+) -> Result<Vec<AlignedFeature>, RunError> {
+    let texts: Vec<Example> = examples.iter().map(|one| one.example.clone()).collect();
+    let mut features = both.encode_all(&texts, lengths[0], lengths[1])?;
+    for (feature, one) in features.iter_mut().zip(examples) {
+        feature.student.target.clone_from(&one.target);
+    }
+    Ok(features)
 }
 
 /// What is beyond the last of these numbers.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use brew_data::{Collator, DataError, Feature, LabelSet, SpanPrediction, TextTokenizer};
+use brew_data::{Collator, DataError, Feature, LabelSet, SpanPrediction, Split as Part, TextTokenizer};
 use brew_models::{EncoderConfig, LoadOptions, ParameterTable};
 use burn::tensor::backend::AutodiffBackend;
 use serde::Serialize;
@@ -20,6 +20,10 @@ use crate::{
 pub enum Prediction {
     /// One class.
     Class(ClassPrediction),
+    /// The labels that hold.
+    Flags(FlagsPrediction),
+    /// A number.
+    Value(ValuePrediction),
     /// A tag for each word, and the spans that they make.
     Tags(TagPrediction),
     /// A part of the text that answers a question.
@@ -42,6 +46,45 @@ pub struct ClassPrediction {
     pub probability: f32,
     /// The model's output for each label, before the softmax.
     pub logits: Vec<f32>,
+}
+
+/// The labels that a model says hold of a text.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FlagsPrediction {
+    /// The row of the file, from 0.
+    pub id: u64,
+    /// The text.
+    pub text: String,
+    /// The second text of a pair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_pair: Option<String>,
+    /// The labels whose probability is above the threshold.
+    pub labels: Vec<LabelPrediction>,
+    /// The model's output for each label, before the sigmoid.
+    pub logits: Vec<f32>,
+}
+
+/// A label that holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LabelPrediction {
+    /// Its name.
+    pub label: String,
+    /// Its probability.
+    pub probability: f32,
+}
+
+/// The number that a model gives a text or pair.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ValuePrediction {
+    /// The row of the file, from 0.
+    pub id: u64,
+    /// The text.
+    pub text: String,
+    /// The second text of a pair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_pair: Option<String>,
+    /// The number.
+    pub value: f32,
 }
 
 /// The tags that a model gives the words of a sentence.
@@ -82,7 +125,7 @@ pub fn evaluate_file(
     data: &DataConfig,
 ) -> Result<TaskReport, RunError> {
     let model = OpenModel::open(backend, model)?;
-    let rows = corpus::read(model.task, file, data)?;
+    let rows = corpus::read(model.task, file, Part::Test, data)?;
     rows.require_labels()?;
     let split = rows.encode(&model.labels, &model.tokenizer, data, Purpose::Prediction)?;
     let outputs = (model.run)(&split.features, data.eval_batch_size)?;
@@ -101,7 +144,7 @@ pub fn predict_file(
     data: &DataConfig,
 ) -> Result<Vec<Prediction>, RunError> {
     let model = OpenModel::open(backend, model)?;
-    let mut rows = corpus::read(model.task, file, data)?;
+    let mut rows = corpus::read(model.task, file, Part::Test, data)?;
     rows.forget_labels();
     let split = rows.encode(&model.labels, &model.tokenizer, data, Purpose::Prediction)?;
     let outputs = (model.run)(&split.features, data.eval_batch_size)?;

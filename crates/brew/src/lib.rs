@@ -28,7 +28,8 @@ mod vocabulary;
 pub use backend::{BackendError, BackendJob, BackendKind, dispatch, names as backend_names};
 pub use error::RunError;
 pub use inference::{
-    ClassPrediction, EntityPrediction, Prediction, TagPrediction, evaluate_file, export, parameter_table,
+    ClassPrediction, EntityPrediction, FlagsPrediction, LabelPrediction, Prediction, TagPrediction,
+    ValuePrediction, evaluate_file, export, parameter_table,
     predict_file, write_predictions,
 };
 pub use model::{TaskModel, TaskModelAdaptor};
@@ -39,7 +40,7 @@ pub use quickstart::{QuickstartOutcome, SeedOutcome, quickstart};
 pub use report::{Figure, TaskReport};
 pub use run::{Run, RunKind};
 pub use run_config::{
-    DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, QuestionsConfig, RunConfig, TagsConfig,
+    DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, MultiLabelConfig, QuestionsConfig, RunConfig, TagsConfig,
     TaskConfig, TeacherConfig,
 };
 pub use settings::{load_data_config, load_run};

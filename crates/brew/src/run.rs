@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use brew_config::{ConfigError, Problem};
-use brew_data::{AlignedTokenizer, Augmenter, BatchSampler, Collator, Feature, LabelSet, TextTokenizer};
+use brew_data::{AlignedTokenizer, Augmenter, BatchSampler, Collator, Feature, LabelSet, Split as Part, TextTokenizer};
 use brew_models::{EncoderConfig, ProblemType, StudentPreset};
 use brew_random::Key;
 use burn::tensor::backend::{AutodiffBackend, Backend};
@@ -65,6 +65,7 @@ impl Run {
     /// [`RunError::Config`] with every problem of the configuration at once; otherwise the first
     /// file that cannot be used.
     pub fn check<B: Backend>(mut config: RunConfig, kind: RunKind) -> Result<Self, RunError> {
+        config.data.fill_from_folder();
         RunError::check(problems::<B>(&config, kind))?;
         // The folder of a finished run stands for the model in it.
         if let Some(from) = &mut config.model.from {
@@ -79,7 +80,7 @@ impl Run {
         let max_length = data.length_limit(config.task);
         let train_path = data.train.as_deref().expect("checked above");
         let of_training = DataConfig { questions: data.questions.training_part(), ..data.clone() };
-        let mut train_rows = corpus::read(config.task, train_path, &of_training)?;
+        let mut train_rows = corpus::read(config.task, train_path, Part::Train, &of_training)?;
         train_rows.truncate(data.train_examples.unwrap_or(usize::MAX));
         let model_source = config.model.from.as_deref();
         let teacher_folders: &[PathBuf] = match (kind, &config.teacher) {
@@ -151,18 +152,19 @@ impl Run {
         let positive = positive_label(&mut fit, &config, &labels);
         RunError::check(fit)?;
 
-        let judged = |path: &Path| {
+        let judged = |path: &Path, part: Part| {
             // Of a file without a split of its own, the part that is not trained on.
             let of_others = DataConfig { questions: data.questions.other_part(), ..data.clone() };
             let data = if path == train_path { &of_others } else { data };
-            let rows = corpus::read(config.task, path, data)?;
+            let rows = corpus::read(config.task, path, part, data)?;
             rows.require_labels()?;
             rows.encode(&labels, &tokenizer, data, Purpose::Prediction)
         };
-        let optional = |path: Option<&Path>| path.map(judged).transpose();
+        let optional =
+            |path: Option<&Path>, part: Part| path.map(|path| judged(path, part)).transpose();
         let train = train_rows.encode(&labels, &tokenizer, data, Purpose::Training)?;
-        let dev = optional(data.dev.as_deref())?;
-        let test = optional(data.test.as_deref())?;
+        let dev = optional(data.dev.as_deref(), Part::Dev)?;
+        let test = optional(data.test.as_deref(), Part::Test)?;
         let augmenter = match data.augmentation.as_slice() {
             [] => None,
             steps => Some(Augmenter::new(steps.to_vec(), &tokenizer, Key::new(config.training.seed))?),

@@ -1,14 +1,16 @@
 use std::path::PathBuf;
 
 use brew_config::{DistillationConfig, EmdConfig, TrainingConfig};
-use brew_data::{Augmentation, TextFileSpec};
+use brew_data::{Augmentation, Layout, LayoutOptions, TextFileSpec};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::TaskKind;
 
+mod multi_label;
 mod questions;
 mod tags;
 
+pub use multi_label::MultiLabelConfig;
 pub use questions::QuestionsConfig;
 pub use tags::TagsConfig;
 
@@ -108,8 +110,12 @@ pub struct TaskConfig {
 /// | `transfer` | none | files whose texts are distilled as well: the teacher says what it thinks of them, labels in them are not used |
 /// | `dev` | none | evaluated at each checkpoint and at the end |
 /// | `test` | none | evaluated at the end |
+/// | `layout` | none | a data set whose files are known: `mnli`, `conll2003` and others, see [`Layout`]; then columns need not be said, and each of the files may be its folder |
+/// | `layout_options` | | see [`LayoutOptions`] |
+/// | `folder` | none | the folder of a `layout`, in place of `train` and `dev` |
 /// | `columns` | first column text, last label | see [`TextFileSpec`] |
 /// | `labels` | read from `train`; of the teacher where a row of it has none | label names in the order of the classes |
+/// | `multi_label` | commas, 0.5 | how lists of labels are read, and from which probability on a label holds: [`MultiLabelConfig`] |
 /// | `tags` | detect | how files of tagged words are read and judged: [`TagsConfig`] |
 /// | `questions` | SQuAD's | how questions become windows, and windows' logits answers: [`QuestionsConfig`] |
 /// | `max_length` | 128; 384 with questions | tokens of a text or pair, special tokens included |
@@ -137,10 +143,22 @@ pub struct DataConfig {
     pub dev: Option<PathBuf>,
     /// Test file.
     pub test: Option<PathBuf>,
+    /// The data set, where its files are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
+    /// What may be chosen about the layout.
+    #[serde(skip_serializing_if = "is_default")]
+    pub layout_options: LayoutOptions,
+    /// The folder of the layout, in place of `train` and `dev`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
     /// Which columns hold text and label.
     pub columns: TextFileSpec,
     /// Label names in the order of the classes.
     pub labels: Option<Vec<String>>,
+    /// How lists of labels are read, and from which probability on a label holds.
+    #[serde(skip_serializing_if = "is_default")]
+    pub multi_label: MultiLabelConfig,
     /// How files of tagged words are read and judged.
     #[serde(skip_serializing_if = "is_default")]
     pub tags: TagsConfig,
@@ -168,8 +186,12 @@ impl Default for DataConfig {
             transfer: Vec::new(),
             dev: None,
             test: None,
+            layout: None,
+            layout_options: LayoutOptions::default(),
+            folder: None,
             columns: TextFileSpec::default(),
             labels: None,
+            multi_label: MultiLabelConfig::default(),
             tags: TagsConfig::default(),
             questions: QuestionsConfig::default(),
             max_length: None,
@@ -182,6 +204,15 @@ impl Default for DataConfig {
 }
 
 impl DataConfig {
+    /// Takes from the folder of a layout what is not said.
+    pub(crate) fn fill_from_folder(&mut self) {
+        if let (Some(_), Some(folder)) = (self.layout, &self.folder) {
+            for path in [&mut self.train, &mut self.dev] {
+                path.get_or_insert_with(|| folder.clone());
+            }
+        }
+    }
+
     /// Tokens of a text or pair in a task, special tokens included, at most.
     pub fn length_limit(&self, task: TaskKind) -> usize {
         self.max_length.unwrap_or(match task {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use brew_data::{
     AlignedFeature, AlignedTokenizer, ClassificationReport, DataError, Example, Feature, LabelSet,
-    RawExample, TextTokenizer, label_examples, read_examples, unlabelled_examples,
+    RawExample, Split as Part, TextTokenizer, label_examples, read_examples, unlabelled_examples,
 };
 
 use super::{Corpus, Judge, Purpose, Split, next};
@@ -12,11 +12,25 @@ use crate::classification::{argmax, probabilities};
 use crate::{ClassPrediction, DataConfig, Prediction, RunError, TaskKind, TaskReport};
 
 #[derive(Debug, Clone)]
-pub(super) struct Texts(Vec<RawExample>);
+pub(super) struct Texts {
+    rows: Vec<RawExample>,
+    /// The classes, where the layout says them.
+    labels: Option<LabelSet>,
+    note: Option<String>,
+}
 
 impl Texts {
-    pub(super) fn read(path: &Path, data: &DataConfig) -> Result<Self, RunError> {
-        Ok(Self(read_examples(path, &data.columns)?))
+    pub(super) fn read(path: &Path, part: Part, data: &DataConfig) -> Result<Self, RunError> {
+        let Some(layout) = data.layout else {
+            return Ok(Self { rows: read_examples(path, &data.columns)?, labels: None, note: None });
+        };
+        let read = layout.read(path, part, &data.layout_options)?;
+        let note = (read.left_out() > 0).then(|| format!("{}: {read}", path.display()));
+        Ok(Self { rows: read.examples, labels: layout.labels(), note })
+    }
+
+    pub(super) fn rows(&self) -> &[RawExample] {
+        &self.rows
     }
 
     /// The rows with their labels as indexes, where they have one.
@@ -29,22 +43,24 @@ impl Texts {
             };
             Ok(example.remove(0))
         };
-        self.0.iter().map(resolve).collect()
+        self.rows.iter().map(resolve).collect()
     }
 }
 
 impl Corpus for Texts {
     fn truncate(&mut self, count: usize) {
-        self.0.truncate(count);
+        self.rows.truncate(count);
     }
 
     fn labels(&self) -> Result<Option<LabelSet>, RunError> {
-        let all = self.0.iter().all(|row| row.label.is_some());
-        Ok(all.then(|| LabelSet::from_examples(&self.0)).transpose()?)
+        if self.labels.is_some() || self.rows.iter().any(|row| row.label.is_none()) {
+            return Ok(self.labels.clone());
+        }
+        Ok(Some(LabelSet::from_examples(&self.rows)?))
     }
 
     fn require_labels(&self) -> Result<(), RunError> {
-        match self.0.iter().find(|row| row.label.is_none()) {
+        match self.rows.iter().find(|row| row.label.is_none()) {
             None => Ok(()),
             Some(RawExample { origin, .. }) => {
                 Err(DataError::MissingLabel { path: origin.path.to_path_buf(), line: origin.line }.into())
@@ -53,16 +69,16 @@ impl Corpus for Texts {
     }
 
     fn forget_labels(&mut self) {
-        for row in &mut self.0 {
+        for row in &mut self.rows {
             row.label = None;
         }
     }
 
     fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
-        let mut more = Self::read(path, data)?;
+        let mut more = Self::read(path, Part::Train, data)?;
         more.forget_labels();
-        let start = next(self.0.iter().map(|row| row.id));
-        self.0.extend(more.0.into_iter().zip(start..).map(|(row, id)| RawExample { id, ..row }));
+        let start = next(self.rows.iter().map(|row| row.id));
+        self.rows.extend(more.rows.into_iter().zip(start..).map(|(row, id)| RawExample { id, ..row }));
         Ok(())
     }
 
@@ -76,7 +92,8 @@ impl Corpus for Texts {
         let features =
             tokenizer.encode_all(&self.resolved(labels)?, data.length_limit(TaskKind::Classification))?;
         let gold = features.iter().filter_map(Feature::class).collect();
-        Ok(Split::new(features, Classes { rows: self.0.clone(), gold, labels: labels.clone() }))
+        let judge = Classes { rows: self.rows.clone(), gold, labels: labels.clone() };
+        Ok(Split { note: self.note.clone(), ..Split::new(features, judge) })
     }
 
     fn encode_both(

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, DataError, EncodedTags, LabelSet, SpanMode, SpanReport, TagScheme,
+    AlignedFeature, AlignedTokenizer, DataError, EncodedTags, LabelSet, SpanMode, SpanReport, Split as Part, TagScheme,
     TagSet, TaggedExample, TaggedFile, TextTokenizer, encode_tagged, read_tagged_examples,
 };
 
@@ -17,8 +17,11 @@ pub(super) struct Sentences {
 }
 
 impl Sentences {
-    pub(super) fn read(path: &Path, data: &DataConfig) -> Result<Self, RunError> {
-        let TaggedFile { examples, scheme } = read_tagged_examples(path, &data.tags.file_spec())?;
+    pub(super) fn read(path: &Path, part: Part, data: &DataConfig) -> Result<Self, RunError> {
+        let TaggedFile { examples, scheme } = match data.layout {
+            Some(layout) => layout.read_tagged(path, part, &data.layout_options)?,
+            None => read_tagged_examples(path, &data.tags.file_spec())?,
+        };
         Ok(Self { examples, scheme })
     }
 }
@@ -50,7 +53,7 @@ impl Corpus for Sentences {
     }
 
     fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
-        let mut more = Self::read(path, data)?;
+        let mut more = Self::read(path, Part::Train, data)?;
         more.forget_labels();
         let start = next(self.examples.iter().map(|example| example.id));
         let more =
