@@ -3,6 +3,7 @@
 mod files;
 mod spans;
 mod train;
+mod words;
 
 use std::path::{Path, PathBuf};
 
