@@ -100,9 +100,21 @@ const STUDENTS: [Student; 7] = [
         model: "from = \"models/PRETRAINED\"\nlayers = [0, 1, 2]            # the first ones, as the scripts load them",
         matches: &["L3_hidden_mse", "L3_hidden_smmd"],
     },
-    Student { name: "T3-small", model: "preset = \"T3-small\"", matches: &["L3n_hidden_mse", "L3_hidden_smmd"] },
-    Student { name: "T4-tiny", model: "preset = \"T4-tiny\"", matches: &["L4t_hidden_mse", "L4_hidden_smmd"] },
-    Student { name: "T12-nano", model: "preset = \"T12-nano\"", matches: &["small_hidden_mse", "small_hidden_smmd"] },
+    Student {
+        name: "T3-small",
+        model: "preset = \"T3-small\"",
+        matches: &["L3n_hidden_mse", "L3_hidden_smmd"],
+    },
+    Student {
+        name: "T4-tiny",
+        model: "preset = \"T4-tiny\"",
+        matches: &["L4t_hidden_mse", "L4_hidden_smmd"],
+    },
+    Student {
+        name: "T12-nano",
+        model: "preset = \"T12-nano\"",
+        matches: &["small_hidden_mse", "small_hidden_smmd"],
+    },
     Student {
         name: "Electra-small",
         model: "from = \"models/chinese-electra-small\"",
@@ -110,7 +122,8 @@ const STUDENTS: [Student; 7] = [
     },
 ];
 
-const CHINESE_QA: &str = "questions = { rules = \"cmrc\", max_answer_length = 64, unaligned_as_unlabelled = true }";
+const CHINESE_QA: &str =
+    "questions = { rules = \"cmrc\", max_answer_length = 64, unaligned_as_unlabelled = true }";
 
 const SETS: [DataSet; 8] = [
     DataSet {
@@ -145,7 +158,11 @@ const SETS: [DataSet; 8] = [
         max_length: 384,
         batch_size: 32,
         teacher: Teacher { lr: "3e-5", epochs: 2 },
-        students: Students { epochs: 40, decays: true, augmentation: Some(("newsqa/newsqa.json", &["T4-tiny"])) },
+        students: Students {
+            epochs: 40,
+            decays: true,
+            augmentation: Some(("newsqa/newsqa.json", &["T4-tiny"])),
+        },
         scores: &[
             (TEACHER, &[81.5, 88.6]),
             ("T6", &[80.8, 88.1]),
@@ -379,7 +396,8 @@ impl DataSet {
     fn student(&self, student: &Student) -> String {
         let Student { name, model, matches } = student;
         let teacher = self.teacher_of(name);
-        let transfer = self.students.augmentation.filter(|(_, names)| names.contains(name)).map(|(file, _)| file);
+        let transfer =
+            self.students.augmentation.filter(|(_, names)| names.contains(name)).map(|(file, _)| file);
         let schedule = match self.students.decays {
             true => "schedule = { name = \"linear\", warmup_ratio = 0.1 }",
             false => {

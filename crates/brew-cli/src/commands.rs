@@ -82,8 +82,12 @@ fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
 }
 
 fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
-    let report =
-        brew::evaluate_file(backend(&args.backend)?, &args.model, &args.data.data, &args.data.config(&args.model)?)?;
+    let report = brew::evaluate_file(
+        backend(&args.backend)?,
+        &args.model,
+        &args.data.data,
+        &args.data.config(&args.model)?,
+    )?;
     if args.json {
         print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
     } else {
@@ -93,8 +97,12 @@ fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
 }
 
 fn predict(args: &PredictArgs) -> Result<ExitCode> {
-    let predictions =
-        brew::predict_file(backend(&args.backend)?, &args.model, &args.data.data, &args.data.config(&args.model)?)?;
+    let predictions = brew::predict_file(
+        backend(&args.backend)?,
+        &args.model,
+        &args.data.data,
+        &args.data.config(&args.model)?,
+    )?;
     match &args.output {
         Some(path) => brew::write_predictions(&predictions, path)?,
         None => {

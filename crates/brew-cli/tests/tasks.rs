@@ -135,7 +135,8 @@ fn answers_to_questions() {
     assert_eq!(shop.json("student/model/config.json")["architectures"][0], "BertForQuestionAnswering");
 
     shop.write("asked.json", questions(1));
-    let arguments = ["--set", "questions.max_question_length=4", "--max-length", "16", "--data", "asked.json"];
+    let arguments =
+        ["--set", "questions.max_question_length=4", "--max-length", "16", "--data", "asked.json"];
     let said = shop.succeed(&[&["evaluate", "student"], &arguments[..]].concat()).stdout;
     assert!(said.contains("exact match"), "{said}");
     let lines = shop.lines(&[&["predict", "student"], &arguments[..]].concat());
@@ -166,5 +167,9 @@ fn texts_without_labels_are_distilled() {
     let begin: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
     assert_eq!(begin["examples"], 11);
     // Without a teacher there is nothing to learn from such texts.
-    shop.refuse(&["train", "run.toml", "--set", "data.train=texts.csv", "--overwrite"], 2, &["texts.csv", "label"]);
+    shop.refuse(
+        &["train", "run.toml", "--set", "data.train=texts.csv", "--overwrite"],
+        2,
+        &["texts.csv", "label"],
+    );
 }

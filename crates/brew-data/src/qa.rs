@@ -46,7 +46,7 @@ pub use decode::{SpanCandidate, SpanDecoding, SpanPrediction, decode_spans};
 pub use example::{Answer, QuestionExample, QuestionOrigin};
 pub use options::{AnswerChoice, SpanOptions};
 pub use read::{QuestionFileSpec, ReadReport, read_questions, split_by_title};
-pub use windows::{SpanFeature, SpanReport, question_features, training_features};
+pub use windows::{SpanFeature, WindowReport, question_features, training_features};
 
 #[cfg(test)]
 mod tests;

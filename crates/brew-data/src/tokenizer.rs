@@ -4,6 +4,7 @@ mod files;
 mod pairs;
 mod spans;
 mod train;
+mod words;
 
 pub(crate) use pairs::PairTemplate;
 

@@ -11,7 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, Example, Feature, LabelSet, Split as Part, TargetedExample, TextTokenizer,
+    AlignedFeature, AlignedTokenizer, Example, Feature, LabelSet, Split as Part, TargetedExample,
+    TextTokenizer,
 };
 
 use crate::{DataConfig, Prediction, RunError, TaskKind, TaskReport};

@@ -29,8 +29,7 @@ pub use backend::{BackendError, BackendJob, BackendKind, dispatch, names as back
 pub use error::RunError;
 pub use inference::{
     ClassPrediction, EntityPrediction, FlagsPrediction, LabelPrediction, Prediction, TagPrediction,
-    ValuePrediction, evaluate_file, export, parameter_table,
-    predict_file, write_predictions,
+    ValuePrediction, evaluate_file, export, parameter_table, predict_file, write_predictions,
 };
 pub use model::{TaskModel, TaskModelAdaptor};
 pub use multi_task::{TaskSummary, TasksSummary, distill_tasks};
@@ -40,8 +39,8 @@ pub use quickstart::{QuickstartOutcome, SeedOutcome, quickstart};
 pub use report::{Figure, TaskReport};
 pub use run::{Run, RunKind};
 pub use run_config::{
-    DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, MultiLabelConfig, QuestionsConfig, RunConfig, TagsConfig,
-    TaskConfig, TeacherConfig,
+    DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, MultiLabelConfig, QuestionsConfig, RunConfig,
+    TagsConfig, TaskConfig, TeacherConfig,
 };
 pub use settings::{load_data_config, load_run};
 pub use task::TaskKind;

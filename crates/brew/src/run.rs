@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use brew_config::{ConfigError, Problem};
-use brew_data::{AlignedTokenizer, Augmenter, BatchSampler, Collator, Feature, LabelSet, Split as Part, TextTokenizer};
+use brew_data::{
+    AlignedTokenizer, Augmenter, BatchSampler, Collator, Feature, LabelSet, Split as Part, TextTokenizer,
+};
 use brew_models::{EncoderConfig, ProblemType, StudentPreset};
 use brew_random::Key;
 use burn::tensor::backend::{AutodiffBackend, Backend};
@@ -160,8 +162,7 @@ impl Run {
             rows.require_labels()?;
             rows.encode(&labels, &tokenizer, data, Purpose::Prediction)
         };
-        let optional =
-            |path: Option<&Path>, part: Part| path.map(|path| judged(path, part)).transpose();
+        let optional = |path: Option<&Path>, part: Part| path.map(|path| judged(path, part)).transpose();
         let train = train_rows.encode(&labels, &tokenizer, data, Purpose::Training)?;
         let dev = optional(data.dev.as_deref(), Part::Dev)?;
         let test = optional(data.test.as_deref(), Part::Test)?;

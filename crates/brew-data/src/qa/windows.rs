@@ -41,7 +41,7 @@ impl SpanFeature {
 
 /// What became of questions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct SpanReport {
+pub struct WindowReport {
     /// Questions that have at least one window.
     pub questions: usize,
     /// Windows with their answer.
@@ -54,14 +54,14 @@ pub struct SpanReport {
     pub unaligned: usize,
 }
 
-impl SpanReport {
+impl WindowReport {
     /// All windows.
     pub fn windows(&self) -> usize {
         self.with_answer + self.without_answer + self.unlabelled
     }
 }
 
-impl fmt::Display for SpanReport {
+impl fmt::Display for WindowReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { questions, with_answer, without_answer, unlabelled, unaligned } = self;
         write!(
@@ -90,7 +90,7 @@ pub fn question_features(
     tokenizer: &TextTokenizer,
     questions: &[QuestionExample],
     options: &SpanOptions,
-) -> Result<(Vec<SpanFeature>, SpanReport), DataError> {
+) -> Result<(Vec<SpanFeature>, WindowReport), DataError> {
     features(tokenizer, questions, options, |_, _| {})
 }
 
@@ -104,7 +104,7 @@ pub fn training_features(
     tokenizer: &TextTokenizer,
     questions: &[QuestionExample],
     options: &SpanOptions,
-) -> Result<(Vec<SpanFeature>, SpanReport), DataError> {
+) -> Result<(Vec<SpanFeature>, WindowReport), DataError> {
     features(tokenizer, questions, options, |windows, is_unaligned| {
         if is_unaligned && !options.unaligned_as_unlabelled {
             windows.clear();
@@ -140,7 +140,7 @@ fn features(
     questions: &[QuestionExample],
     options: &SpanOptions,
     choose: impl Fn(&mut Vec<SpanFeature>, bool) + Sync,
-) -> Result<(Vec<SpanFeature>, SpanReport), DataError> {
+) -> Result<(Vec<SpanFeature>, WindowReport), DataError> {
     let template = tokenizer.pair_template()?;
     options.check(template.special_tokens())?;
     let windower = Windower { tokenizer, template, options };
@@ -150,7 +150,7 @@ fn features(
         choose(&mut windows, is_unaligned);
         Ok((windows, is_unaligned))
     })?;
-    let mut report = SpanReport::default();
+    let mut report = WindowReport::default();
     let mut features = Vec::new();
     for (windows, is_unaligned) in made {
         report.questions += usize::from(!windows.is_empty());

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, DataError, Feature, LabelSet, MultiLabelExample, MultiLabelReport, Split as Part,
-    Target, TextTokenizer, Thresholds, flag_examples, multi_label_set, read_multi_label_examples,
+    AlignedFeature, AlignedTokenizer, DataError, Feature, LabelSet, MultiLabelExample, MultiLabelReport,
+    Split as Part, Target, TextTokenizer, Thresholds, flag_examples, multi_label_set,
+    read_multi_label_examples,
 };
 
 use super::{Corpus, Judge, Purpose, Split, next};

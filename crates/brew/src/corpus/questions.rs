@@ -4,8 +4,8 @@ use std::path::Path;
 
 use brew_data::metrics::QaReport;
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, LabelSet, QuestionExample, SpanDecoding, SpanFeature,
-    SpanPrediction, TextTokenizer, decode_spans, question_features, read_questions, training_features,
+    AlignedFeature, AlignedTokenizer, LabelSet, QuestionExample, SpanDecoding, SpanFeature, SpanPrediction,
+    TextTokenizer, decode_spans, question_features, read_questions, training_features,
 };
 
 use super::{Corpus, Judge, Purpose, Split, next};

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, DataError, EncodedTags, LabelSet, SpanMode, SpanReport, Split as Part, TagScheme,
-    TagSet, TaggedExample, TaggedFile, TextTokenizer, encode_tagged, read_tagged_examples,
+    AlignedFeature, AlignedTokenizer, DataError, EncodedTags, LabelSet, SpanMode, SpanReport, Split as Part,
+    TagScheme, TagSet, TaggedExample, TaggedFile, TextTokenizer, encode_tagged, read_tagged_examples,
 };
 
 use super::{Corpus, Judge, Purpose, Split, next};

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, Feature, LabelSet, RawExample, RegressionReport, Split as Part, Target, TextTokenizer,
-    value_examples,
+    AlignedFeature, AlignedTokenizer, Feature, LabelSet, RawExample, RegressionReport, Split as Part, Target,
+    TextTokenizer, value_examples,
 };
 
 use super::classes::Texts;

@@ -30,10 +30,15 @@ pub(super) fn task_problems(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
     }
     let threshold = config.data.multi_label.threshold;
     if !(0.0..=1.0).contains(&threshold) {
-        found.push(Problem::new("data.multi_label.threshold", threshold, "must be a probability, from 0 to 1"));
+        found.push(Problem::new(
+            "data.multi_label.threshold",
+            threshold,
+            "must be a probability, from 0 to 1",
+        ));
     }
     if config.data.folder.is_some() && config.data.layout.is_none() {
-        let remedy = "say in `data.layout` whose files are in it, or name them in `data.train` and `data.dev`";
+        let remedy =
+            "say in `data.layout` whose files are in it, or name them in `data.train` and `data.dev`";
         found.push(Problem::new("data.folder", "given", remedy));
     }
     if let Some(layout) = config.data.layout.filter(|&layout| task_of(layout) != task) {
