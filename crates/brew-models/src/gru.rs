@@ -115,11 +115,7 @@ impl<B: Backend> BiGru<B> {
 
     /// # Shapes
     /// - `x`: `[rows, width]`
-    ///
-    /// # Panics
-    /// If the texts have no position at all.
     pub(crate) fn run(&self, x: Tensor<B, 2>, layout: &Layout<B>) -> GruOutput<B> {
-        assert!(layout.length > 0, "a batch of texts without any position");
         let (ahead, at_end) = self.forward.run(x.clone(), layout, false);
         let (back, at_start) = self.reverse.run(x, layout, true);
         GruOutput { tokens: Tensor::cat(vec![ahead, back], 1), texts: Tensor::cat(vec![at_end, at_start], 1) }

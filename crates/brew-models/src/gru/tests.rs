@@ -129,11 +129,3 @@ fn steps_are_those_of_the_sequence_in_order() {
         assert_eq!(found, values);
     }
 }
-
-#[test]
-#[should_panic(expected = "a batch of texts without any position")]
-fn a_batch_without_positions_is_a_mistake() {
-    let device = Default::default();
-    let gru = model::<TestBackend>().encoder.gru.unwrap();
-    gru.run(Tensor::zeros([0, 6], &device), &Layout::new(Tensor::zeros([2, 0], &device), None));
-}
