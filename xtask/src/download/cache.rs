@@ -93,9 +93,14 @@ impl Cache {
         &self.folder
     }
 
+    /// Where all data sets lie.
+    pub(crate) fn data_folder(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
     /// Where a data set lies.
     pub(crate) fn data(&self, name: &str) -> PathBuf {
-        self.folder.join("data").join(name)
+        self.data_folder().join(name)
     }
 
     /// Where the files of a data set are kept while they are fetched.

@@ -1,16 +1,17 @@
 //! Data sets for augmentation, written as the SQuAD 1.1 JSON that Brew's readers read.
 
-use std::collections::HashSet;
-use std::fmt;
-use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
-use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
+mod squad;
+mod stream;
 
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::Path;
+
+use serde::Deserialize;
 
 use super::error::{DownloadError, Result};
+use squad::{Answer, Question, SquadWriter, create, finish};
+use stream::for_each;
 
 /// Reads files in one folder, writes them into another, and says what it left out.
 pub(crate) type Convert = fn(raw: &Path, folder: &Path) -> Result<String>;
@@ -145,31 +146,6 @@ struct Hop {
     context: Vec<(String, Vec<String>)>,
 }
 
-#[derive(Serialize)]
-struct Article<'a> {
-    title: &'a str,
-    paragraphs: [Paragraph<'a>; 1],
-}
-
-#[derive(Serialize)]
-struct Paragraph<'a> {
-    context: &'a str,
-    qas: Vec<Question>,
-}
-
-#[derive(Serialize)]
-struct Question {
-    id: String,
-    question: String,
-    answers: Vec<Answer>,
-}
-
-#[derive(Serialize)]
-struct Answer {
-    text: String,
-    answer_start: usize,
-}
-
 /// The characters from `start` to `end` without the white space around them, if there are any.
 fn span(text: &[char], mut start: usize, mut end: usize) -> Option<Answer> {
     end = end.min(text.len());
@@ -182,137 +158,8 @@ fn span(text: &[char], mut start: usize, mut end: usize) -> Option<Answer> {
     (start < end).then(|| Answer { text: text[start..end].iter().collect(), answer_start: start })
 }
 
-/// Writes a SQuAD 1.1 file article by article.
-struct SquadWriter {
-    path: PathBuf,
-    file: BufWriter<File>,
-    articles: usize,
-    questions: usize,
-}
-
-impl SquadWriter {
-    fn create(path: &Path) -> Result<Self> {
-        let mut file = create(path)?;
-        file.write_all(br#"{"version":"1.1","data":["#).map_err(|source| DownloadError::io(path, source))?;
-        Ok(Self { path: path.to_path_buf(), file, articles: 0, questions: 0 })
-    }
-
-    /// One text and its questions; nothing if there are none.
-    fn article(&mut self, title: &str, context: &str, qas: Vec<Question>) -> Result<()> {
-        if qas.is_empty() {
-            return Ok(());
-        }
-        let wrong = |source| DownloadError::io(&self.path, source);
-        let separator: &[u8] = if self.articles == 0 { b"\n" } else { b",\n" };
-        self.file.write_all(separator).map_err(wrong)?;
-        self.articles += 1;
-        self.questions += qas.len();
-        let article = Article { title, paragraphs: [Paragraph { context, qas }] };
-        serde_json::to_writer(&mut self.file, &article).map_err(|error| wrong(error.into()))
-    }
-
-    /// Completes the file; how many questions are in it.
-    fn finish(mut self) -> Result<usize> {
-        self.file.write_all(b"\n]}\n").map_err(|source| DownloadError::io(&self.path, source))?;
-        finish(self.file, &self.path)?;
-        Ok(self.questions)
-    }
-}
-
-fn create(path: &Path) -> Result<BufWriter<File>> {
-    File::create(path).map(BufWriter::new).map_err(|source| DownloadError::io(path, source))
-}
-
-fn finish(file: BufWriter<File>, path: &Path) -> Result<()> {
-    let file = file.into_inner().map_err(|error| DownloadError::io(path, error.into_error()))?;
-    file.sync_all().map_err(|source| DownloadError::io(path, source))
-}
-
 fn bad(path: &Path, message: impl Into<String>) -> DownloadError {
     DownloadError::BadData { path: path.to_path_buf(), message: message.into() }
-}
-
-/// Calls `f` with each element of the list that the file is, or that stands under `key` in the object that it is;
-/// only one element is in memory at a time, for HotpotQA has half a gigabyte.
-fn for_each<T: DeserializeOwned>(
-    path: &Path,
-    key: Option<&'static str>,
-    f: impl FnMut(T) -> Result<()>,
-) -> Result<()> {
-    let file = File::open(path).map_err(|source| DownloadError::io(path, source))?;
-    let mut deserializer = serde_json::Deserializer::from_reader(BufReader::with_capacity(1 << 18, file));
-    let mut error = None;
-    let each = Each { f, error: &mut error, element: PhantomData };
-    let done = match key {
-        None => deserializer.deserialize_seq(each),
-        Some(key) => deserializer.deserialize_map(Under { key, each: Some(each) }),
-    };
-    let done = done.and_then(|()| deserializer.end());
-    match (error, done) {
-        (Some(error), _) => Err(error),
-        (None, Err(error)) => Err(bad(path, format!("not in the layout of its data set: {error}"))),
-        (None, Ok(())) => Ok(()),
-    }
-}
-
-struct Each<'a, T, F> {
-    f: F,
-    error: &'a mut Option<DownloadError>,
-    element: PhantomData<T>,
-}
-
-impl<'de, T: DeserializeOwned, F: FnMut(T) -> Result<()>> Visitor<'de> for Each<'_, T, F> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> std::result::Result<(), A::Error> {
-        while let Some(element) = list.next_element()? {
-            if let Err(error) = (self.f)(element) {
-                *self.error = Some(error);
-                return Err(serde::de::Error::custom("stopped"));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<'de, T: DeserializeOwned, F: FnMut(T) -> Result<()>> DeserializeSeed<'de> for Each<'_, T, F> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-struct Under<E> {
-    key: &'static str,
-    each: Option<E>,
-}
-
-impl<'de, E: DeserializeSeed<'de, Value = ()>> Visitor<'de> for Under<E> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "an object with a list under `{}`", self.key)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> std::result::Result<(), A::Error> {
-        while let Some(key) = map.next_key::<String>()? {
-            match self.each.take_if(|_| key == self.key) {
-                Some(each) => map.next_value_seed(each)?,
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        match self.each {
-            None => Ok(()),
-            Some(_) => Err(serde::de::Error::custom(format_args!("no list under `{}`", self.key))),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,30 @@
 //! What can go wrong while a file is fetched, and what to do about it.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::checksum::Sum;
+
+/// A file whose content is not what it should be.
+#[derive(Debug)]
+pub(crate) struct Mismatch {
+    /// Path or address.
+    pub(crate) what: String,
+    pub(crate) expected: Sum,
+    pub(crate) found: String,
+    /// Where the expected sum is from, as part of a sentence.
+    pub(crate) reason: String,
+    pub(crate) remedy: String,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, expected, found, reason, remedy } = self;
+        let algorithm = expected.algorithm();
+        write!(f, "{what}: {algorithm} is {found} where {expected} was expected ({reason}). {remedy}")
+    }
+}
 
 /// Why a download did not succeed. Every message says what, where and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +56,8 @@ pub(crate) enum DownloadError {
     OtherLength { url: String, expected: u64, found: u64 },
 
     /// The content is not what it should be.
-    #[error("{what}: {} is {found} where {expected} was expected ({reason}). {remedy}", expected.algorithm())]
-    OtherSum { what: String, expected: Sum, found: String, reason: String, remedy: String },
+    #[error("{0}")]
+    OtherSum(Box<Mismatch>),
 
     /// The request could not be made at all.
     #[error("{url}: {message}")]

@@ -3,8 +3,10 @@ use std::io::{Cursor, Write};
 use serde_json::json;
 
 use super::super::convert;
+use super::super::sets::Remote;
 use super::super::sets::{Conversion, Licence, Placed, Published, Shape};
 use super::super::testing::{Reply, Server, client};
+use super::gather::{list_files, mirrored};
 use super::*;
 
 const LICENCE: Licence =
@@ -354,7 +356,11 @@ fn an_interrupted_download_is_gone_on_with_by_the_next_command() {
     let workshop = Workshop::new(Some(&server));
     let set = archive_set(published(&zip));
     assert!(workshop.error(&set).contains("40 bytes are kept"));
+    // As a command leaves it that was killed while it unpacked.
+    let half = workshop.folder.path().join("cache/data/.set-abc");
+    fs::create_dir_all(half.join("files")).unwrap();
     workshop.installed(&set);
+    assert!(!half.exists());
     assert_eq!(server.requests()[4].from(), Some(40));
 }
 

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -405,13 +406,4 @@ fn more_than_fits_on_the_disk_is_refused_before_it_comes() {
     let server = Server::start(|_| Reply::new(200, "x").announcing(1 << 60));
     let outcome = fetch(&server.url);
     assert!(matches!(outcome.result, Err(DownloadError::NoSpace { .. })), "{}", outcome.error());
-}
-
-#[test]
-fn content_ranges_are_read_as_rfc_9110_writes_them() {
-    assert_eq!(content_range("bytes 5-9/10"), Some((5, Some(10))));
-    assert_eq!(content_range("bytes 5-9/*"), Some((5, None)));
-    for bad in ["", "bytes", "bytes */10", "lines 1-2/3", "bytes 5-9/x"] {
-        assert_eq!(content_range(bad), None, "{bad}");
-    }
 }
