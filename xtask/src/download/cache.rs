@@ -71,7 +71,7 @@ impl Cache {
     /// # Errors
     /// A folder that cannot be made or written to.
     pub(crate) fn open(folder: &Path, waiting: impl FnOnce()) -> Result<Self> {
-        let not_writable = |source| DownloadError::NotWritable { path: folder.to_path_buf(), source };
+        let not_writable = |cause| DownloadError::NotWritable { path: folder.to_path_buf(), cause };
         fs::create_dir_all(folder).map_err(not_writable)?;
         let path = folder.join(".lock");
         let lock =

@@ -26,7 +26,7 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Why a download did not succeed. Every message says what, where and what to do.
+/// Why a download did not succeed. Every message says what, where and what to do, its cause included.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum DownloadError {
@@ -85,14 +85,14 @@ pub(crate) enum DownloadError {
 
     /// A folder in which nothing can be written.
     #[error(
-        "{}: cannot write here ({source}). Name a folder of yours in BREW_CACHE or with --cache",
+        "{}: cannot write here ({cause}). Name a folder of yours in BREW_CACHE or with --cache",
         path.display()
     )]
-    NotWritable { path: PathBuf, source: io::Error },
+    NotWritable { path: PathBuf, cause: io::Error },
 
     /// Any other trouble with a file.
-    #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    #[error("{}: {cause}", path.display())]
+    Io { path: PathBuf, cause: io::Error },
 
     /// The record of checksums is not what this program wrote.
     #[error(
@@ -112,18 +112,18 @@ pub(crate) enum DownloadError {
 }
 
 impl DownloadError {
-    /// The error of a file operation; a full disk is told apart.
-    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+    /// The error of a file operation; a full disk and a forbidden place are told apart.
+    pub(crate) fn io(path: &Path, cause: io::Error) -> Self {
         let path = path.to_path_buf();
-        match source.kind() {
+        match cause.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 let free = path.parent().and_then(|folder| fs4::available_space(folder).ok()).unwrap_or(0);
                 Self::NoSpace { path, needed: free.saturating_add(1), free }
             }
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::NotWritable { path, source }
+                Self::NotWritable { path, cause }
             }
-            _ => Self::Io { path, source },
+            _ => Self::Io { path, cause },
         }
     }
 }

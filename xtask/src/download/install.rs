@@ -69,8 +69,14 @@ impl Job<'_> {
         let files = staging.path().join("files");
         create_folder(&files)?;
         let mut found = match set.source {
-            Source::Open(remotes) => self.gather(set, remotes, &files, &record)?,
-            Source::ByHand { .. } => self.bring(set, &files)?,
+            Source::Open(remotes) => self.gather(set, remotes, &files, &record).inspect_err(|_| {
+                // If nothing of it has come.
+                let _ = fs::remove_dir(self.cache.downloads(set.name));
+            })?,
+            Source::ByHand { .. } => {
+                self.bring(set, &files)?;
+                Found::new()
+            }
         };
         self.check_layout(set, &files)?;
         if let Some(conversion) = &set.convert {

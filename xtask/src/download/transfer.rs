@@ -56,16 +56,15 @@ impl Client {
         loop {
             match self.attempt(download, &mut part, &mut progress) {
                 Ok(()) => {}
-                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Final(error)) => {
+                    part.leave();
+                    return Err(error);
+                }
                 Err(Failure::Passing { message, .. }) if tries >= self.patience.tries => {
-                    let url = url.to_owned();
-                    return Err(DownloadError::GaveUp {
-                        url,
-                        tries,
-                        last: message,
-                        kept: part.length,
-                        part: part.path,
-                    });
+                    let (url, kept, last) = (url.to_owned(), part.length, message);
+                    let path = part.path.clone();
+                    part.leave();
+                    return Err(DownloadError::GaveUp { url, tries, last, kept, part: path });
                 }
                 Err(Failure::Passing { message, asked }) => {
                     let wait = asked.unwrap_or_else(|| self.patience.wait(tries));

@@ -1,7 +1,8 @@
 //! Where the files of a data set come from: an address, or the user.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Found, Job};
@@ -9,14 +10,14 @@ use crate::download::archive::{Kind, unpack};
 use crate::download::checksum::Sums;
 use crate::download::error::{DownloadError, Result};
 use crate::download::progress::size;
-use crate::download::record::Record;
-use crate::download::sets::{DataSet, Remote};
+use crate::download::record::{self, Record};
+use crate::download::sets::{DataSet, Placed, Remote};
 use crate::download::transfer::{Download, Expected, check_sum};
 
 impl Job<'_> {
     /// Fetches the files of an open set, or takes the user's copies of them, and unpacks them into `staging`.
     pub(super) fn gather(
-        &mut self,
+        &self,
         set: &DataSet,
         files: &[Remote],
         staging: &Path,
@@ -81,7 +82,7 @@ impl Job<'_> {
     }
 
     /// Takes the files of a set that the user brings.
-    pub(super) fn bring(&mut self, set: &DataSet, staging: &Path) -> Result<Found> {
+    pub(super) fn bring(&self, set: &DataSet, staging: &Path) -> Result<()> {
         for path in self.from {
             if path.is_dir() {
                 let mut files = Vec::new();
@@ -103,22 +104,31 @@ impl Job<'_> {
         }
         for placed in set.layout {
             let path = staging.join(placed.file);
-            if !path.is_file() || placed.known.is_empty() {
-                continue;
+            if path.is_file() {
+                let said = Self::compare_with_known(placed, &Sums::of_file(&path)?)?;
+                self.reporter.say(&format!("{}: {said}", placed.file));
             }
-            let sums = Sums::of_file(&path)?;
-            let mut same = None;
-            for known in placed.known {
-                if known.parse()?.contradicted_by(&sums).is_none() {
-                    same = Some(known.at);
-                }
-            }
-            self.reporter.say(&match same {
-                Some(at) => format!("{}: the version whose sum is published at {at}", placed.file),
-                None => format!("{}: not one of the versions whose sums are published", placed.file),
-            });
         }
-        Ok(Vec::new())
+        Ok(())
+    }
+
+    /// Whether what the user brought is a version that goes around.
+    fn compare_with_known(placed: &Placed, sums: &Sums) -> Result<String> {
+        for known in placed.known {
+            if known.parse()?.contradicted_by(sums).is_none() {
+                return Ok(format!("the version whose sum is published at {}", known.at));
+            }
+        }
+        let why = if placed.known.is_empty() {
+            "no sum of it is published"
+        } else {
+            "not a version with a published sum"
+        };
+        let sum = &sums.sha256;
+        Ok(format!(
+            "{why}; its SHA-256, {sum}, is recorded in {}, to be compared the next time",
+            record::FILE_NAME
+        ))
     }
 
     fn report_sum(&self, remote: &Remote, sums: &Sums, expected: Option<&Expected>, record: &Record) {
@@ -186,10 +196,12 @@ fn place(set: &DataSet, path: &Path, name: &str, staging: &Path, ours: bool) -> 
     if ours {
         return fs::rename(path, &target).map_err(|source| DownloadError::io(&target, source));
     }
-    fs::copy(path, &target).map_err(|source| DownloadError::io(path, source))?;
-    fs::File::open(&target)
-        .and_then(|file| file.sync_all())
-        .map_err(|source| DownloadError::io(&target, source))
+    // Not `fs::copy`, which would take over that nobody may write to it.
+    let mut source = File::open(path).map_err(|error| DownloadError::io(path, error))?;
+    let wrong = |error| DownloadError::io(&target, error);
+    let mut copy = File::create(&target).map_err(wrong)?;
+    io::copy(&mut source, &mut copy).map_err(wrong)?;
+    copy.sync_all().map_err(wrong)
 }
 
 fn take_out(set: &DataSet, path: &Path, kind: Kind, staging: &Path) -> Result<()> {

@@ -291,7 +291,7 @@ fn a_set_by_hand_says_what_to_do_and_takes_what_is_brought() {
     archive.brings("any-name", zip_of(&[("S/train.txt", "a\t1\n"), ("S/dev.tsv", "b\t1\n")]));
     let (_, said) = archive.installed(&set);
     assert!(said.contains("train.tsv: the version whose sum is published"), "{said}");
-    assert!(said.contains("dev.tsv: not one of the versions"), "{said}");
+    assert!(said.contains("dev.tsv: not a version with a published sum; its SHA-256"), "{said}");
     let mut files = Workshop::new(None);
     files.brings("deep/set/train.tsv", "a\t1\n");
     files.brings("deep/set/dev.txt", "b\t1\n");

@@ -111,6 +111,13 @@ impl Part {
         Ok(())
     }
 
+    /// Keeps what is there for another command, if there is something.
+    pub(super) fn leave(self) {
+        if self.length == 0 {
+            self.remove();
+        }
+    }
+
     /// Removes the files.
     pub(super) fn remove(self) {
         drop(self.file);

@@ -287,6 +287,7 @@ fn a_missing_file_is_asked_for_once() {
     let server = Server::start(|_| Reply::new(404, "no"));
     let outcome = fetch(&server.at("/gone.zip"));
     let message = outcome.error();
+    assert_eq!(outcome.files(), [""; 0]);
     assert!(
         message.contains("/gone.zip") && message.contains("404") && message.contains("--from"),
         "{message}"
@@ -334,11 +335,11 @@ fn silence_counts_as_a_cut() {
     let sent = body.clone();
     let server = Server::start(move |request| {
         let reply = Reply::file(request, &sent, "\"a\"");
-        if request.number == 0 { reply.cut_after(9_000).then_silent(Duration::from_secs(5)) } else { reply }
+        if request.number == 0 { reply.cut_after(9_000).then_silent(Duration::from_secs(60)) } else { reply }
     });
     let start = Instant::now();
     assert_eq!(fetch(&server.url).finished(), body);
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     assert_eq!(server.requests()[1].from(), Some(9_000));
 }
 
@@ -375,6 +376,18 @@ fn another_host_gets_the_range_but_not_the_token() {
     assert_eq!(storage.requests().len(), 2);
     assert!(storage.requests().iter().all(|request| request.header("authorization").is_none()));
     assert_eq!(storage.requests()[1].from(), Some(9_000));
+}
+
+#[test]
+fn the_same_host_under_another_path_gets_the_token() {
+    // As the hub answers for a model that was renamed.
+    let server = Server::start(|request| match request.path.as_str() {
+        "/old" => Reply::new(307, "").header("Location", "/new"),
+        _ if request.header("authorization") == Some("Bearer secret") => Reply::new(200, "x"),
+        _ => Reply::new(401, ""),
+    });
+    let outcome = fetch_as(&server.at("/old"), Asked { token: Some("secret"), ..Asked::default() });
+    assert_eq!(outcome.finished(), b"x");
 }
 
 #[test]
