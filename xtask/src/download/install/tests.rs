@@ -325,7 +325,10 @@ fn a_set_that_is_converted_keeps_what_comes_of_it() {
         known: &[],
     }];
     let set = DataSet {
-        convert: Some(Conversion { run: convert::newsqa, files: &["train.json", "dev.json", "test.json"] }),
+        convert: Some(Conversion {
+            run: convert::newsqa,
+            files: &["newsqa.json", "newsqa-dev.json", "newsqa-test.json"],
+        }),
         ..by_hand(layout)
     };
     let questions = json!([{"q": "What?", "consensus": {"s": 0, "e": 4}}]);
@@ -335,13 +338,18 @@ fn a_set_that_is_converted_keeps_what_comes_of_it() {
     let (folder, said) = workshop.installed(&set);
     assert!(said.contains("1 questions; 0"), "{said}");
     let train: serde_json::Value =
-        serde_json::from_slice(&fs::read(folder.join("train.json")).unwrap()).unwrap();
+        serde_json::from_slice(&fs::read(folder.join("newsqa.json")).unwrap()).unwrap();
     assert_eq!(
         train["data"][0]["paragraphs"][0]["qas"][0]["answers"][0],
         json!({"text": "This", "answer_start": 0})
     );
-    let expected =
-        [".lock", "checksums.json", "data/set/dev.json", "data/set/test.json", "data/set/train.json"];
+    let expected = [
+        ".lock",
+        "checksums.json",
+        "data/set/newsqa-dev.json",
+        "data/set/newsqa-test.json",
+        "data/set/newsqa.json",
+    ];
     assert_eq!(workshop.leftovers(), expected);
 }
 
