@@ -68,11 +68,12 @@ pub use batch::{Batch, Collator, IGNORED_LABEL, Targets};
 pub use error::DataError;
 pub use example::{Example, Origin, RawExample};
 pub use feature::{Feature, Target};
-pub use labels::{LabelSet, label_examples, unlabelled_examples};
+pub use labels::{LabelSet, label_examples, partly_label_examples, unlabelled_examples};
 pub use metrics::{ClassificationReport, ConfusionMatrix, LabelReport};
 pub use metrics::{MultiLabelReport, RegressionReport, SpanReport};
 pub use multi_label::{
-    MultiLabelExample, MultiLabelSpec, Thresholds, flag_examples, multi_label_set, read_multi_label_examples,
+    F1Average, MultiLabelExample, MultiLabelSpec, Thresholds, flag_examples, multi_label_set,
+    read_multi_label_examples,
 };
 pub use reader::{Column, TextFileSpec, TextFormat, read_examples};
 pub use reader::{Layout, LayoutOptions, LayoutRows, LayoutTask, Split, drop_seen};
