@@ -1,6 +1,6 @@
 //! Questions out of files.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -120,7 +120,7 @@ pub fn read_questions(
     })?;
     let last = spec.take_titles.map_or(usize::MAX, |take| spec.skip_titles.saturating_add(take));
     let mut titles = Titles::default();
-    let mut reader = Reader { path: path.into(), number: 0, ..Reader::default() };
+    let mut reader = Reader::new(path);
     for (at, article) in articles.into_iter().enumerate() {
         let title: Arc<str> = article.title.as_deref().unwrap_or_default().into();
         let place = titles.place(&title);
@@ -144,7 +144,7 @@ pub fn read_questions(
 /// Numbers titles in the order in which they first occur.
 #[derive(Default)]
 struct Titles {
-    places: std::collections::HashMap<Arc<str>, usize>,
+    places: HashMap<Arc<str>, usize>,
     count: usize,
 }
 
@@ -169,19 +169,17 @@ struct Reader {
     report: ReadReport,
 }
 
-impl Default for Reader {
-    fn default() -> Self {
+impl Reader {
+    fn new(path: &Path) -> Self {
         Self {
-            path: Path::new("").into(),
+            path: path.into(),
             number: 0,
             questions: Vec::new(),
             ids: HashSet::new(),
             report: ReadReport::default(),
         }
     }
-}
 
-impl Reader {
     fn article(
         &mut self,
         article: usize,
