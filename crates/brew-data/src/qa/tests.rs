@@ -116,11 +116,14 @@ fn what_is_no_file_of_questions_says_where() {
     let message = |content: &str| read(content, &QuestionFileSpec::default()).unwrap_err().to_string();
     let qas = |qas: &str| format!(r#"{{"data": [{{"paragraphs": [{{"context": "c", "qas": [{qas}]}}]}}]}}"#);
     for (content, expected) in [
-        ("", "EOF while parsing"),
-        ("{\"date\": []}", "missing field `data`"),
+        ("", "no question after the first 0 of its 0 title(s)"),
+        ("{\"date\": []}", "data[0] lacks `paragraphs`"),
+        ("{\"data\": [}", "expected value at line 1 column 11"),
+        ("context: c", "expected value at line 1 column 1"),
         ("{\"data\": [{\"title\": \"t\"}]}", "data[0] lacks `paragraphs`"),
         ("[{\"context_text\": \"t\"}]", "data[0] lacks `qas`"),
         (&qas("\n{\"id\": \"a\"}"), "missing field `question` at line 2"),
+        (&qas("{\"question\": \"q\"}"), "data[0].paragraphs[0].qas[0] lacks `id`"),
         (&qas("{\"id\": 1.5, \"question\": \"q\"}"), "an id must be a string"),
         (
             &qas("{\"id\": 1, \"question\": \"q\", \"answers\": [{\"text\": 2}]}"),
@@ -137,4 +140,22 @@ fn what_is_no_file_of_questions_says_where() {
         Err(DataError::Missing { .. })
     ));
     assert!(serde_json::from_str::<QuestionFileSpec>(r#"{"take_title": 1}"#).is_err());
+}
+
+#[test]
+fn lines_of_mrqa_are_read() {
+    let content = r#"{"header": {"dataset": "NewsQA", "split": "train"}}
+{"id": "", "context": "Bob saw Ann. Zoë saw Ann.", "qas": [{"qid": "a1", "id": "./story#1", "question": "Whom?",
+  "answers": ["Ann", "ann", "Bob"], "detected_answers": [{"text": "Ann", "char_spans": [[21, 23]], "token_spans": [[8, 8]]}]}],
+  "context_tokens": [["Bob", 0]]}
+{"context": "The end.", "qas": [{"qid": "b1", "question": "What?", "answers": ["end"], "detected_answers": []}]}
+"#;
+    let (questions, report) = read(content, &QuestionFileSpec::default()).unwrap();
+    assert_eq!((report.titles, report.questions, report.answers), (2, 2, 4));
+    assert_eq!((report.realigned, report.unaligned), (2, 1));
+    let answers: Vec<_> =
+        questions[0].answers.iter().map(|answer| (answer.text.as_str(), answer.span.clone())).collect();
+    assert_eq!(answers, [("Ann", Some(21..24)), ("ann", None), ("Bob", Some(0..3))]);
+    assert_eq!((questions[0].id.as_str(), questions[1].id.as_str()), ("a1", "b1"));
+    assert_eq!(questions[1].answers[0].span, Some(4..7));
 }
