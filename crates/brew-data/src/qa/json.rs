@@ -65,6 +65,8 @@ enum Id {
 )]
 enum GivenAnswer {
     Text(String),
+    /// The published files of CMRC 2018 have a few numbers among their texts.
+    Number(serde_json::Number),
     Placed {
         text: String,
         #[serde(default)]
@@ -112,6 +114,7 @@ impl Question {
         for answer in self.answers.take().unwrap_or_default() {
             let (text, start) = match answer {
                 GivenAnswer::Text(text) => (text, None),
+                GivenAnswer::Number(number) => (number.to_string(), None),
                 GivenAnswer::Placed { text, answer_start } => (text, answer_start),
             };
             if answers[..detected].iter().all(|(known, _)| *known != text) {

@@ -152,10 +152,20 @@ fn lines_of_mrqa_are_read() {
 "#;
     let (questions, report) = read(content, &QuestionFileSpec::default()).unwrap();
     assert_eq!((report.titles, report.questions, report.answers), (2, 2, 4));
-    assert_eq!((report.realigned, report.unaligned), (2, 1));
+    assert_eq!((report.realigned, report.unaligned), (0, 1));
     let answers: Vec<_> =
         questions[0].answers.iter().map(|answer| (answer.text.as_str(), answer.span.clone())).collect();
     assert_eq!(answers, [("Ann", Some(21..24)), ("ann", None), ("Bob", Some(0..3))]);
     assert_eq!((questions[0].id.as_str(), questions[1].id.as_str()), ("a1", "b1"));
     assert_eq!(questions[1].answers[0].span, Some(4..7));
+}
+
+#[test]
+fn the_own_layout_of_cmrc_is_read_with_its_numbers() {
+    let content = r#"[{"context_id": "D", "context_text": "共39764.0人，39764年。", "title": "人", "qas": [
+        {"query_id": "D_0", "query_text": "几人？", "answers": [39764.0, 39764, "三人"]}]}]"#;
+    let (questions, report) = read(content, &QuestionFileSpec::default()).unwrap();
+    let spans: Vec<_> = questions[0].answers.iter().map(|answer| answer.span.clone()).collect();
+    assert_eq!(spans, [Some(1..8), Some(1..6), None]);
+    assert_eq!((&*questions[0].title, report.realigned, report.unaligned), ("人", 0, 1));
 }
