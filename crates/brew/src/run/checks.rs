@@ -54,7 +54,11 @@ pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
         }
     }
     if let Some(Err(error)) = config.model.preset.as_ref().map(|name| name.parse::<StudentPreset>()) {
-        found.push(Problem::new("model.preset", config.model.preset.as_deref().unwrap_or_default(), error.to_string()));
+        found.push(Problem::new(
+            "model.preset",
+            config.model.preset.as_deref().unwrap_or_default(),
+            error.to_string(),
+        ));
     }
     if config.model.layers.is_some() && config.model.from.is_none() {
         let remedy = "layers are kept of a checkpoint: name it in `model.from`, or leave them out";
