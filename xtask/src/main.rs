@@ -7,6 +7,7 @@
 mod download;
 mod experiment;
 mod official;
+mod reference;
 mod tidy;
 
 use std::path::Path;
@@ -33,6 +34,8 @@ enum Command {
     Download(download::Arguments),
     /// Write the run files of TextBrewer's tables of results
     Official(official::Arguments),
+    /// Write docs/configuration.md from the documentation of the types that read run files
+    Reference(reference::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +53,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Experiment(arguments) => experiment::run(root, &arguments),
         Command::Download(arguments) => download::run(&arguments),
         Command::Official(arguments) => official::run(root, &arguments),
+        Command::Reference(arguments) => reference::run(root, &arguments),
     }
 }
 

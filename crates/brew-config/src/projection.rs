@@ -12,6 +12,14 @@ use crate::training::check_betas;
 /// `linear`, `relu` and `tanh` are TextBrewer's `PROJ_MAP`; the others have the constants of PyTorch's
 /// layers of these names. Activations with trained parameters (PReLU) or another width (GLU) are none of
 /// them.
+///
+/// | values | shape |
+/// |---|---|
+/// | `linear` | nothing after the layer |
+/// | `relu`, `leaky_relu`, `elu`, `selu`, `softplus` | without bound above |
+/// | `gelu`, `gelu_tanh`, `silu`, `hard_swish`, `mish` | the same, with a dip below 0 |
+/// | `tanh`, `softsign`, `sigmoid`, `hard_sigmoid` | bounded |
+/// | `log_sigmoid` | bounded above by 0 |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProjectionName {

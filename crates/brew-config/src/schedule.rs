@@ -93,6 +93,14 @@ impl ScheduleConfig {
 }
 
 /// How a loss's weight changes over training (TextBrewer's `WEIGHT_SCHEDULER`).
+///
+/// | value | weight, of the share of steps that are done |
+/// |---|---|
+/// | `none` | the configured one |
+/// | `linear_decay` | 1 less the share |
+/// | `linear_growth` | the share |
+///
+/// The first step has the configured weight in any case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightScheduler {
