@@ -198,6 +198,11 @@ impl Run {
         })
     }
 
+    /// What is wrong with a configuration that shows without reading any other file.
+    pub fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
+        problems::<B>(config, kind)
+    }
+
     /// The folder the run writes to.
     pub fn output(&self) -> &Path {
         &self.config.training.output_dir
