@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn json_comes_back_as_it_went_and_typing_mistakes_are_named() {
-        let text = r#"{"layer_T": 6, "pooling": "mean", "negatives_from": "different_class", "head": {"lr": 0.01}}"#;
+        let text =
+            r#"{"layer_T": 6, "pooling": "mean", "negatives_from": "different_class", "head": {"lr": 0.01}}"#;
         let config: CrdConfig = from_json_str(text).unwrap();
         assert_eq!((config.layer_t, config.head.lr), (Some(6), Some(0.01)));
         let json = serde_json::to_string(&config).unwrap();
