@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Checks;
-use crate::{Problem, ProjectionGroup};
+use crate::{Problem, ProjectionConfig, ProjectionGroup};
 
 /// Contrastive representation distillation: each example's states in student and teacher are to be told, together,
 /// from pairs of two different examples.
@@ -112,6 +112,19 @@ impl fmt::Display for NegativesFrom {
 }
 
 impl CrdConfig {
+    /// The linear layers of both heads, the student's first, for states of these widths.
+    ///
+    /// ```
+    /// let [student, teacher] = brew_config::CrdConfig::default().heads([384, 768]);
+    /// assert_eq!((student.in_features, teacher.in_features, teacher.out_features), (384, 768, 128));
+    /// ```
+    pub fn heads(&self, widths: [usize; 2]) -> [ProjectionConfig; 2] {
+        widths.map(|width| ProjectionConfig {
+            group: self.head.clone(),
+            ..ProjectionConfig::linear(width, self.feature_dim)
+        })
+    }
+
     /// Every problem of these values; empty means that they can be run.
     pub fn validate(&self) -> Vec<Problem> {
         let mut checks = Checks::default();
