@@ -5,6 +5,9 @@ use std::collections::{HashMap, HashSet};
 use brew_config::{ConfigError, NegativesFrom, Problem};
 use brew_random::Key;
 
+/// Gives the ids of a batch's examples, in the order of its rows.
+type IdsOf<T> = Box<dyn Fn(&T) -> Vec<u64>>;
+
 /// What CRD has to know of models and data beside its configuration: how wide the compared states are, which
 /// examples there are, and which of them a batch holds.
 ///
@@ -22,7 +25,7 @@ pub struct CrdInputs<T> {
     pub(super) widths: [usize; 2],
     ids: Vec<u64>,
     classes: Option<Vec<Option<usize>>>,
-    pub(super) ids_of: Box<dyn Fn(&T) -> Vec<u64>>,
+    pub(super) ids_of: IdsOf<T>,
 }
 
 impl<T> CrdInputs<T> {
