@@ -3,6 +3,7 @@
 //! Every finished arm leaves its `result.json`, by which it is skipped when the experiment is started
 //! again; an arm that was cut off goes on from its last checkpoint.
 
+mod chart;
 mod data;
 mod report;
 mod statistics;
@@ -59,8 +60,15 @@ struct Experiment {
     /// What `--model` is and where to get it.
     model: String,
     data: Data,
+    /// What is reported, by its name in results; arms are compared by the first.
+    #[serde(default = "accuracy")]
+    metrics: Vec<String>,
     arms: Vec<Arm>,
     peer: Option<Peer>,
+}
+
+fn accuracy() -> Vec<String> {
+    vec!["accuracy".to_owned()]
 }
 
 /// One run file with its settings.
@@ -119,7 +127,7 @@ struct Peer {
     arms: BTreeMap<String, PeerScores>,
 }
 
-/// Accuracies in per cent, one a seed.
+/// Scores in per cent, one a seed, by the first metric.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PeerScores {
@@ -169,6 +177,7 @@ fn read(root: &Path, folder: &Path) -> anyhow::Result<Experiment> {
     let text = fs::read_to_string(&path)
         .with_context(|| format!("{} cannot be read; there are: {}", path.display(), names(root)))?;
     let experiment: Experiment = toml::from_str(&text).with_context(|| path.display().to_string())?;
+    ensure!(!experiment.metrics.is_empty(), "{}: metrics names none", path.display());
     for (index, arm) in experiment.arms.iter().enumerate() {
         check(arm, &experiment.arms[..index], &experiment.data)
             .with_context(|| format!("{}: arm {}", path.display(), arm.name))?;
@@ -361,7 +370,7 @@ mod tests {
 
     fn arms(text: &str) -> Experiment {
         let before = "title = \"T\"\nmodel = \"m\"\ndata.a.about = \"A\"\n\
-            data.b = { about = \"B\", test = \"b-test.tsv\" }\n";
+            data.b = { about = \"B\", train = \"b-train.tsv\", test = \"b-test.tsv\" }\n";
         toml::from_str(&format!("{before}{text}")).unwrap()
     }
 
@@ -394,8 +403,7 @@ mod tests {
             "tasks[x].data.dev=data/a/dev.tsv",
             "tasks[x].data.test=data/a/test.tsv",
             "tasks[x].teacher.from=[\"runs/ta-1/model\"]",
-            "tasks[y].data.train=data/b/train.tsv",
-            "tasks[y].data.dev=data/b/dev.tsv",
+            "tasks[y].data.train=data/b/b-train.tsv",
             "tasks[y].data.test=data/b/b-test.tsv",
             "tasks[y].teacher.from=[\"runs/ta-1/model\"]",
         ];

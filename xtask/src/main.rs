@@ -1,10 +1,12 @@
 //! What the maintainers of the workspace run: `cargo xtask <command>`.
 //!
-//! Nothing here links the library: the checks read files, and experiments start the `textbrew` program, so this
-//! crate builds in seconds.
+//! Nothing here links the library but tests: the checks read files, experiments start the `textbrew` program, and
+//! downloads only put files where its readers find them. So this crate builds in seconds.
 #![allow(clippy::print_stdout, reason = "a terminal program")]
 
+mod download;
 mod experiment;
+mod official;
 mod tidy;
 
 use std::path::Path;
@@ -27,6 +29,10 @@ enum Command {
     Tidy,
     /// Run the run files of an experiment over several seeds and write one table
     Experiment(experiment::Arguments),
+    /// Fetch a data set or a model into a cache folder, resumed and checked
+    Download(download::Arguments),
+    /// Write the run files of TextBrewer's tables of results
+    Official(official::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +48,8 @@ fn run() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Tidy => tidy::run(root),
         Command::Experiment(arguments) => experiment::run(root, &arguments),
+        Command::Download(arguments) => download::run(&arguments),
+        Command::Official(arguments) => official::run(root, &arguments),
     }
 }
 

@@ -64,9 +64,15 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DataArgs {
-    /// File of texts (TSV, CSV or JSON lines)
+    /// File of the model's task: texts (TSV, CSV or JSON lines), tagged words, questions. It is read as the
+    /// model's run read its own, where the model is the folder of a run
     #[arg(long, value_name = "FILE")]
     pub(crate) data: PathBuf,
+
+    /// Change how it is read by a field of `[data]` in run files, such as `questions.doc_stride=64`; may be
+    /// repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
 
     /// Column of the text, by name or number from 0
     #[arg(long, value_name = "COLUMN")]
@@ -80,9 +86,9 @@ pub(crate) struct DataArgs {
     #[arg(long, value_name = "COLUMN")]
     pub(crate) label: Option<String>,
 
-    /// Tokens of a text or pair, special tokens included
-    #[arg(long, value_name = "TOKENS", default_value_t = 128)]
-    pub(crate) max_length: usize,
+    /// Tokens of a text or pair, special tokens included [default: 128; 384 for questions]
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) max_length: Option<usize>,
 
     /// Texts computed at once
     #[arg(long, value_name = "TEXTS", default_value_t = 64)]

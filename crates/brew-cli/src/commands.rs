@@ -3,6 +3,7 @@
 mod report;
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,8 +82,12 @@ fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
 }
 
 fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
-    let report =
-        brew::evaluate_file(backend(&args.backend)?, &args.model, &args.data.data, &args.data.config())?;
+    let report = brew::evaluate_file(
+        backend(&args.backend)?,
+        &args.model,
+        &args.data.data,
+        &args.data.config(&args.model)?,
+    )?;
     if args.json {
         print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
     } else {
@@ -92,8 +97,12 @@ fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
 }
 
 fn predict(args: &PredictArgs) -> Result<ExitCode> {
-    let predictions =
-        brew::predict_file(backend(&args.backend)?, &args.model, &args.data.data, &args.data.config())?;
+    let predictions = brew::predict_file(
+        backend(&args.backend)?,
+        &args.model,
+        &args.data.data,
+        &args.data.config(&args.model)?,
+    )?;
     match &args.output {
         Some(path) => brew::write_predictions(&predictions, path)?,
         None => {
@@ -148,14 +157,15 @@ fn quickstart(args: &QuickstartArgs) -> Result<ExitCode> {
 }
 
 impl DataArgs {
-    /// How the file is read, as a run file says it.
-    fn config(&self) -> DataConfig {
-        DataConfig {
-            columns: columns(self.text.as_deref(), self.text_pair.as_deref(), self.label.as_deref()),
-            max_length: self.max_length,
-            eval_batch_size: self.batch_size,
-            ..DataConfig::default()
+    /// How the file is read: as the model's run read its own, but for what is said here.
+    fn config(&self, model: &Path) -> Result<DataConfig> {
+        let mut data = brew::load_data_config(model, &self.settings)?;
+        if self.text.is_some() || self.text_pair.is_some() || self.label.is_some() {
+            data.columns = columns(self.text.as_deref(), self.text_pair.as_deref(), self.label.as_deref());
         }
+        data.max_length = self.max_length.or(data.max_length);
+        data.eval_batch_size = self.batch_size;
+        Ok(data)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::LayoutTask;
+
 /// Everything that reading, labelling, tokenizing, sampling and judging data can find wrong.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -161,6 +163,177 @@ pub enum DataError {
     /// A set of labels without a label.
     #[error("a set of labels needs at least one label")]
     NoLabels,
+    /// A tag that its file's scheme does not have.
+    #[error(
+        "{}, line {line}: `{tag}` is no tag of the scheme {scheme}, whose tags are {}; set `scheme`, or `tag` \
+         if another column holds the tags",
+        path.display(), tags_of(letters)
+    )]
+    BadTag {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The tag found.
+        tag: String,
+        /// The scheme's name.
+        scheme: &'static str,
+        /// The letters of its tags beside `O`.
+        letters: &'static [char],
+    },
+    /// A tag that a scheme does not have.
+    #[error("`{tag}` is no tag of the scheme {scheme}, whose tags are {}", tags_of(letters))]
+    TagOutsideScheme {
+        /// The tag found.
+        tag: String,
+        /// The scheme's name.
+        scheme: &'static str,
+        /// The letters of its tags beside `O`.
+        letters: &'static [char],
+    },
+    /// A set of tags without the one for words outside of any span.
+    #[error("a set of tags needs the tag `O`, of words outside of any span")]
+    NoOutsideTag,
+    /// Examples to learn from of which none has a tag but `O`.
+    #[error("no word has a tag but `O`; is `tag` the column of the tags?")]
+    NoTags,
+    /// A row of words and tags with other columns than the rest.
+    #[error("{}, line {line}: {found} column(s) where {expected} are expected", path.display())]
+    ColumnCount {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// How many it has.
+        found: usize,
+        /// How many it should have.
+        expected: usize,
+    },
+    /// A sentence with tags for some of its words.
+    #[error(
+        "{}, line {line}: the word `{word}` has no tag, though others of its sentence have; complete the row, \
+         or put a blank line between sentences",
+        path.display()
+    )]
+    PartlyTagged {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The word.
+        word: String,
+    },
+    /// A sentence with as many tags as it should not have.
+    #[error("{}, line {line}: {words} word(s) before the tab and {tags} tag(s) behind it", path.display())]
+    WordsAndTags {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// How many words.
+        words: usize,
+        /// How many tags.
+        tags: usize,
+    },
+    /// Predicted and correct tags of a sentence that cannot be compared.
+    #[error("sentence {sentence}: {predictions} predicted tags but {labels} correct ones")]
+    DifferentSentence {
+        /// The sentence, from 0.
+        sentence: usize,
+        /// How many predicted tags.
+        predictions: usize,
+        /// How many correct ones.
+        labels: usize,
+    },
+    /// An example with as many flags as there are no labels.
+    #[error("example {example}: {found} flag(s) where there are {expected} label(s)")]
+    FlagCount {
+        /// The example, from 0.
+        example: usize,
+        /// How many flags it has.
+        found: usize,
+        /// How many labels there are.
+        expected: usize,
+    },
+    /// A name that no layout has.
+    #[error("unknown layout `{name}`{}; the layouts are {}", suggestion(nearest), listing(known))]
+    UnknownLayout {
+        /// The name found.
+        name: String,
+        /// The closest name there is, if one is close.
+        nearest: Option<String>,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// A folder without the file of a part of a data set.
+    #[error(
+        "{}: no {split} file of {layout}: looked for {}; the folder holds {}",
+        path.display(), listing_or_none(names), listing_or_none(found)
+    )]
+    MissingSplit {
+        /// The folder.
+        path: PathBuf,
+        /// The layout's name.
+        layout: &'static str,
+        /// The part's name.
+        split: &'static str,
+        /// What the file may be called.
+        names: Vec<String>,
+        /// What is there.
+        found: Vec<String>,
+    },
+    /// A layout whose examples are of another kind.
+    #[error(
+        "the layout {layout} is one of {}, read with {}",
+        match task {
+            LayoutTask::Classification => "classes",
+            LayoutTask::Regression => "numbers",
+            LayoutTask::MultiLabel => "several labels",
+            LayoutTask::Tagging => "tagged words",
+        },
+        match task {
+            LayoutTask::Classification | LayoutTask::Regression => "`read`",
+            LayoutTask::MultiLabel => "`read_multi_label`",
+            LayoutTask::Tagging => "`read_tagged`",
+        }
+    )]
+    LayoutOfOtherTask {
+        /// The layout's name.
+        layout: &'static str,
+        /// What it is for.
+        task: LayoutTask,
+    },
+    /// A file of which every row is left out.
+    #[error("{}: {left_out}: nothing is left; are `language` and `drop_seen` as they should be?", path.display())]
+    NothingLeft {
+        /// The file.
+        path: PathBuf,
+        /// How many rows were left out why.
+        left_out: String,
+    },
+    /// A label that is no number, where a number is wanted.
+    #[error("{}, line {line}: the label `{value}` is no finite number", path.display())]
+    BadNumber {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The label found.
+        value: String,
+    },
+    /// A separator of labels that is no text.
+    #[error("the separator of labels is empty; give the text that stands between them, such as `,`")]
+    EmptySeparator,
+    /// A number that is infinite or none at all.
+    #[error("{what} {position} is {value}, which cannot be compared")]
+    NotFinite {
+        /// `prediction` or `value`.
+        what: &'static str,
+        /// Where it is in its slice.
+        position: usize,
+        /// The number.
+        value: f64,
+    },
     /// A folder without a tokenizer.
     #[error("{}: holds neither tokenizer.json nor vocab.txt", path.display())]
     NoTokenizer {
@@ -251,6 +424,55 @@ pub enum DataError {
         /// How many classes there are.
         classes: usize,
     },
+    /// A file that does not hold questions in one of the known layouts.
+    #[error(
+        "{}: not a file of questions in SQuAD's layout (`data`, `paragraphs`, `context`, `qas`, `id`, `question`) \
+         or CMRC 2018's own: {message}",
+        path.display()
+    )]
+    BadQuestionFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and at which line and column or in which article.
+        message: String,
+    },
+    /// A file, or the part of one that was asked for, without a question.
+    #[error(
+        "{}: no question after the first {skip_titles} of its {titles} title(s); give a file with questions, or \
+         skip fewer and take more titles",
+        path.display()
+    )]
+    NoQuestions {
+        /// The file.
+        path: PathBuf,
+        /// How many titles were left out.
+        skip_titles: usize,
+        /// How many titles the file has.
+        titles: usize,
+    },
+    /// A split by title with an empty side.
+    #[error(
+        "the first {titles} of {found} title(s) on one side leave a side of the split empty; take at least 1 and \
+         less than all of them"
+    )]
+    TitleSplit {
+        /// How many titles were asked for.
+        titles: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// Settings of windows or of their decoding out of range.
+    #[error("{}", problems.join("; "))]
+    BadSpanOptions {
+        /// All of them, with field, value and allowed range.
+        problems: Vec<String>,
+    },
+    /// Logits that do not fit the features they are of.
+    #[error("{message}; give the logits of every token of every feature, in the order of the features")]
+    SpanLogits {
+        /// What does not fit.
+        message: String,
+    },
 }
 
 impl DataError {
@@ -267,6 +489,15 @@ impl DataError {
 
 fn suggestion(nearest: &Option<String>) -> String {
     nearest.as_ref().map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+}
+
+/// The tags of a scheme with these letters.
+fn tags_of(letters: &[char]) -> String {
+    letters.iter().fold("O".to_owned(), |text, letter| format!("{text}, {letter}-TYPE"))
+}
+
+fn listing_or_none(names: &[String]) -> String {
+    if names.is_empty() { "nothing".to_owned() } else { listing(names) }
 }
 
 /// The first names of a list that may be thousands long.

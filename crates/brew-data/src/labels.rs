@@ -1,10 +1,12 @@
 //! Names of classes and their indexes.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::nearest;
+use crate::reader::{read_utf8, without_mark};
 use crate::{DataError, Example, RawExample};
 
 /// The names of the classes, in the order of a model's logits.
@@ -51,10 +53,12 @@ impl LabelSet {
     /// # Errors
     /// [`DataError::MissingLabel`] at the first example without a label; no example at all.
     pub fn from_examples(examples: &[RawExample]) -> Result<Self, DataError> {
-        let mut names = BTreeSet::new();
-        for example in examples {
-            names.insert(required_label(example)?);
-        }
+        let names = examples.iter().map(required_label).collect::<Result<BTreeSet<_>, _>>()?;
+        Self::sorted(names)
+    }
+
+    /// These labels, sorted as numbers where every one is a number, else as text.
+    pub(crate) fn sorted(names: BTreeSet<&str>) -> Result<Self, DataError> {
         let mut names: Vec<&str> = names.into_iter().collect();
         let numbers: Option<Vec<f64>> =
             names.iter().map(|name| name.parse::<f64>().ok().filter(|number| number.is_finite())).collect();
@@ -62,6 +66,21 @@ impl LabelSet {
             let mut pairs: Vec<(f64, &str)> = numbers.into_iter().zip(names).collect();
             pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
             names = pairs.into_iter().map(|(_, name)| name).collect();
+        }
+        Self::new(names)
+    }
+
+    /// The labels that a file names, one a line in the order of their indexes, such as `labels.txt`. White space
+    /// around a name and blank lines play no part.
+    ///
+    /// # Errors
+    /// A file that cannot be read; no name in it, or one twice.
+    pub fn from_file(path: &Path) -> Result<Self, DataError> {
+        let content = read_utf8(path)?;
+        let names: Vec<&str> =
+            without_mark(&content).lines().map(str::trim).filter(|name| !name.is_empty()).collect();
+        if names.is_empty() {
+            return Err(DataError::Empty { path: path.to_path_buf() });
         }
         Self::new(names)
     }

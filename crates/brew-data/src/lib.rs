@@ -5,6 +5,10 @@
 //! [`Feature`], a [`BatchSampler`] decides which features meet in which step, and a [`Collator`] pads them
 //! into a [`Batch`] of tensors. [`ClassificationReport`] judges what a model made of them.
 //!
+//! Tasks beyond one class a text: [`read_tagged_examples`], [`encode_tagged`] and [`SpanReport`] for a tag a word;
+//! [`read_multi_label_examples`], [`flag_examples`] and [`MultiLabelReport`] for any number of labels;
+//! [`value_examples`] and [`RegressionReport`] for numbers. [`Layout`] knows the files of common data sets.
+//!
 //! Where student and teacher have tokenizers of their own, [`AlignedTokenizer`] encodes for both, and an
 //! [`AlignedBatch`] says which tokens are which.
 //!
@@ -50,8 +54,12 @@ mod feature;
 pub mod grammar;
 mod labels;
 pub mod metrics;
+mod multi_label;
+pub mod qa;
 mod reader;
 mod sampler;
+mod tags;
+mod targeted;
 mod tokenizer;
 
 pub use aligned::{AlignedBatch, AlignedCollator, AlignedFeature, AlignedTokenizer};
@@ -63,6 +71,22 @@ pub use example::{Example, Origin, RawExample};
 pub use feature::{Feature, Target};
 pub use labels::{LabelSet, label_examples, unlabelled_examples};
 pub use metrics::{ClassificationReport, ConfusionMatrix, LabelReport};
+pub use metrics::{MultiLabelReport, RegressionReport, SpanReport};
+pub use multi_label::{
+    MultiLabelExample, MultiLabelSpec, Thresholds, flag_examples, multi_label_set, read_multi_label_examples,
+};
+pub use qa::{
+    Answer, AnswerChoice, QuestionExample, QuestionFileSpec, QuestionOrigin, ReadReport, SpanCandidate,
+    SpanDecoding, SpanFeature, SpanOptions, SpanPrediction, WindowReport, decode_spans, question_features,
+    read_questions, split_by_title, training_features,
+};
 pub use reader::{Column, TextFileSpec, TextFormat, read_examples};
+pub use reader::{Layout, LayoutOptions, LayoutRows, LayoutTask, Split, drop_seen};
 pub use sampler::BatchSampler;
+pub use tags::{
+    EncodedTags, EntitySpan, LongSentences, OUTSIDE_TAG, SpanMode, TagCounts, TagEncoding, TagFileSpec,
+    TagFormat, TagScheme, TagSet, TagWindow, TaggedExample, TaggedFile, WordSplit, WordToken, encode_tagged,
+    read_tagged_examples,
+};
+pub use targeted::{TargetedExample, value_examples};
 pub use tokenizer::{TextTokenizer, WordPieceOptions};

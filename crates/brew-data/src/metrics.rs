@@ -4,11 +4,23 @@
 //! predicted is 0, the recall of a class that never occurs is 0, and the accuracy of nothing is 0. This is
 //! scikit-learn's `zero_division=0`.
 
+mod answers;
+mod averages;
+mod multi_label;
+mod regression;
+mod spans;
+
 use std::fmt;
 
 use serde::Serialize;
 
+pub use answers::{AnswerScores, QaGroup, QaReport, QaRules};
+
 use crate::{DataError, LabelSet};
+
+pub use multi_label::MultiLabelReport;
+pub use regression::{RegressionReport, matthews_correlation, mean_squared_error, pearson, spearman};
+pub use spans::SpanReport;
 
 fn ratio(numerator: usize, denominator: usize) -> f64 {
     if denominator == 0 { 0.0 } else { numerator as f64 / denominator as f64 }

@@ -2,6 +2,8 @@
 
 mod csv;
 mod json;
+mod layout;
+pub(crate) mod lists;
 mod table;
 mod tsv;
 
@@ -11,6 +13,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{DataError, Origin, RawExample};
+
+pub use layout::{Layout, LayoutOptions, LayoutRows, LayoutTask, Split, drop_seen};
 
 /// How the rows of a file are written.
 ///
@@ -140,6 +144,12 @@ impl TextFileSpec {
         self
     }
 
+    fn format_of(&self, path: &Path) -> Result<TextFormat, DataError> {
+        self.format
+            .or_else(|| TextFormat::from_extension(path))
+            .ok_or_else(|| DataError::UnknownFormat { path: path.to_path_buf() })
+    }
+
     fn columns(&self) -> impl Iterator<Item = &Column> {
         [Some(&self.text), self.text_pair.as_ref(), self.label.as_ref()].into_iter().flatten()
     }
@@ -165,11 +175,8 @@ impl TextFileSpec {
 /// ```
 pub fn read_examples(path: &Path, spec: &TextFileSpec) -> Result<Vec<RawExample>, DataError> {
     let content = read_utf8(path)?;
-    let format = spec
-        .format
-        .or_else(|| TextFormat::from_extension(path))
-        .ok_or_else(|| DataError::UnknownFormat { path: path.to_path_buf() })?;
-    let text = content.strip_prefix('\u{feff}').unwrap_or(&content);
+    let format = spec.format_of(path)?;
+    let text = without_mark(&content);
     let examples = match format {
         TextFormat::Tsv => table::examples(tsv::rows(text), spec, path),
         TextFormat::Csv => table::examples(csv::rows(text, path)?, spec, path),
@@ -181,7 +188,13 @@ pub fn read_examples(path: &Path, spec: &TextFileSpec) -> Result<Vec<RawExample>
     Ok(examples)
 }
 
-fn read_utf8(path: &Path) -> Result<String, DataError> {
+/// The text without a byte order mark.
+pub(crate) fn without_mark(content: &str) -> &str {
+    content.strip_prefix('\u{feff}').unwrap_or(content)
+}
+
+/// The whole of a file.
+pub(crate) fn read_utf8(path: &Path) -> Result<String, DataError> {
     if path.is_dir() {
         return Err(DataError::IsFolder { path: path.to_path_buf() });
     }

@@ -1,8 +1,12 @@
 //! Text to token ids.
 
 mod files;
+mod pairs;
 mod spans;
 mod train;
+mod words;
+
+pub(crate) use pairs::PairTemplate;
 
 use std::path::{Path, PathBuf};
 

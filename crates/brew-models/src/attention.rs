@@ -8,7 +8,7 @@ use crate::dropout::Dropout;
 use crate::exact::{LayerNorm, softmax};
 use crate::init::Builder;
 use crate::packing::Layout;
-use crate::{EncoderConfig, ModelError, OutputRequest};
+use crate::{Architecture, EncoderConfig, ModelError, OutputRequest};
 
 /// Self-attention with its output layer, residual and LayerNorm.
 ///
@@ -61,7 +61,11 @@ impl<B: Backend> SelfAttention<B> {
             layer_norm: builder.layer_norm(&format!("{path}.layer_norm"), config.layer_norm_eps)?,
             heads: config.num_attention_heads,
             probs_dropout: config.attention_probs_dropout_prob,
-            hidden_dropout: config.hidden_dropout_prob,
+            // DistilBERT drops nothing here.
+            hidden_dropout: match config.architecture {
+                Architecture::DistilBert => 0.0,
+                _ => config.hidden_dropout_prob,
+            },
         })
     }
 

@@ -1,6 +1,4 @@
-//! BERT with a classifier over whole sequences.
-
-use std::collections::HashMap;
+//! A model with a classifier over whole sequences.
 
 use brew_random::Key;
 use burn::module::Module;
@@ -9,19 +7,15 @@ use burn::tensor::{TensorData, backend::Backend};
 
 use crate::dropout::Dropout;
 use crate::encoder::Encoder;
+use crate::head::{self, Pooler, StudentHead};
 use crate::init::{Builder, Initialiser, ParameterSource};
-use crate::names::{ParameterSpec, parameter_specs};
-use crate::state::{check_shapes, read_parameters};
-use crate::{EncoderConfig, EncoderInput, Mode, ModelError, ModelOutput, OutputRequest, PretrainedModel};
+use crate::{
+    EncoderConfig, EncoderInput, Head, Mode, ModelError, ModelOutput, OutputRequest, PretrainedModel,
+};
 
-/// `tanh(x·W + b)` of the first token.
-#[derive(Module, Debug)]
-pub struct Pooler<B: Backend> {
-    /// `[hidden, hidden]`.
-    pub dense: Linear<B>,
-}
-
-/// BERT's encoder, pooler and a linear classifier: transformers' `BertForSequenceClassification`.
+/// An encoder of any family, its pooler and a linear classifier over whole texts: transformers'
+/// `BertForSequenceClassification`, `RobertaForSequenceClassification` and so on. Its labels may exclude each other
+/// or not, and be numbers: [`problem_type`](EncoderConfig::problem_type) says which, the logits are the same.
 ///
 /// ```
 /// use brew_models::{EncoderConfig, SequenceClassifier, EncoderInput, Mode, OutputRequest};
@@ -51,31 +45,17 @@ pub struct Pooler<B: Backend> {
 pub struct SequenceClassifier<B: Backend> {
     /// Embeddings and layers.
     pub encoder: Encoder<B>,
-    /// Over the first token of the last layer.
-    pub pooler: Pooler<B>,
+    /// Over the first token of the last layer; BiGRU has none.
+    pub pooler: Option<Pooler<B>>,
     /// `[hidden, labels]`.
     pub classifier: Linear<B>,
     #[module(skip)]
     dropout: f64,
 }
 
-/// How a student made from a teacher's layers gets its classifier.
-#[derive(Debug, Clone)]
-pub enum StudentHead {
-    /// The teacher's classifier and its labels.
-    Copy,
-    /// A new classifier.
-    New {
-        /// Its label names.
-        labels: Vec<String>,
-        /// The key its weights are drawn from.
-        key: Key,
-    },
-}
-
 impl<B: Backend> SequenceClassifier<B> {
     /// A new model: weights from N(0, `initializer_range`²), zero biases, LayerNorm 1 and 0, a zero
-    /// word embedding for the padding token. The same key gives the same weights on every backend.
+    /// word embedding for the padding token, a GRU as PyTorch's. The same key gives the same weights on every backend.
     ///
     /// # Panics
     /// If [`EncoderConfig::validate`] finds a fault, which a config read from a file never has;
@@ -89,7 +69,7 @@ impl<B: Backend> SequenceClassifier<B> {
     /// # Errors
     /// What [`EncoderConfig::validate`] finds.
     pub fn try_new(config: &EncoderConfig, key: Key, device: &B::Device) -> Result<Self, ModelError> {
-        Self::build(config, &mut Initialiser::new(config, key), device)
+        Self::build(config, &mut Initialiser::new(config, Self::HEAD, key), device)
     }
 
     pub(crate) fn build(
@@ -101,9 +81,9 @@ impl<B: Backend> SequenceClassifier<B> {
         let mut builder = Builder { source, device };
         Ok(Self {
             encoder: Encoder::build(&mut builder, "encoder", config)?,
-            pooler: Pooler { dense: builder.linear("pooler.dense")? },
+            pooler: Pooler::build(&mut builder, config)?,
             classifier: builder.linear("classifier")?,
-            dropout: config.classifier_dropout_rate(),
+            dropout: config.head_dropout_rate(Self::HEAD),
         })
     }
 
@@ -133,7 +113,8 @@ impl<B: Backend> SequenceClassifier<B> {
     /// ```
     ///
     /// # Errors
-    /// A layer the teacher does not have, no layer at all, or a config that is not the teacher's.
+    /// A layer the teacher does not have, no layer at all, a config that is not the teacher's, or a teacher whose
+    /// layers are not its own to give: ALBERT's share their parameters, and BiGRU has none.
     pub fn from_layers<T: Backend>(
         teacher: &SequenceClassifier<T>,
         teacher_config: &EncoderConfig,
@@ -141,29 +122,7 @@ impl<B: Backend> SequenceClassifier<B> {
         head: StudentHead,
         device: &B::Device,
     ) -> Result<(Self, EncoderConfig), ModelError> {
-        let available = teacher.encoder.layers.len();
-        if let Some(&layer) = layers.iter().find(|&&layer| layer >= available) {
-            return Err(ModelError::NoSuchLayer { layer, available });
-        }
-        let mut config = teacher_config.student_config(layers.len());
-        let mut new_head = None;
-        if let StudentHead::New { labels, key } = head {
-            config = config.with_labels(labels);
-            new_head = Some(Initialiser::new(&config, key));
-        }
-        let specs = parameter_specs(&config, true);
-        let copied = specs.iter().filter(|spec| new_head.is_none() || !spec.is_head());
-        let wanted: HashMap<String, &ParameterSpec> =
-            copied.map(|spec| (teacher_path(&spec.path, layers), spec)).collect();
-        let copies: HashMap<String, TensorData> =
-            read_parameters(teacher, |path| wanted.contains_key(path)).into_iter().collect();
-        check_shapes(wanted.iter().map(|(path, &spec)| (path.as_str(), spec)), &copies)?;
-        let mut source = |path: &str| match new_head.as_mut() {
-            Some(head) if path.starts_with("classifier.") => head.values(path),
-            _ => Ok(copies[&teacher_path(path, layers)].clone()),
-        };
-        let student = Self::build(&config, &mut source, device)?;
-        Ok((student, config))
+        head::from_layers(teacher, teacher_config, layers, head, device)
     }
 
     /// This model with another classifier. Encoder and pooler are the same parameters, ids included, so that
@@ -184,7 +143,8 @@ impl<B: Backend> SequenceClassifier<B> {
     /// let first = model(&config, 1);
     /// let other = model(&config.clone().with_labels(["a", "b", "c"]), 2);
     /// let second = first.with_classifier(other.classifier);
-    /// assert_eq!(second.pooler.dense.weight.id, first.pooler.dense.weight.id);
+    /// let id = |model: &SequenceClassifier<TestBackend>| model.encoder.layers[0].attention.query.weight.id;
+    /// assert_eq!(id(&second), id(&first));
     /// assert_eq!(second.classifier.weight.dims(), [8, 3]);
     /// ```
     ///
@@ -192,10 +152,10 @@ impl<B: Backend> SequenceClassifier<B> {
     /// - classifier: `[hidden, labels]`
     ///
     /// # Panics
-    /// If the classifier is not as wide as the pooler.
+    /// If the classifier is not as wide as the model.
     #[must_use]
     pub fn with_classifier(&self, classifier: Linear<B>) -> Self {
-        let ([_, width], [inputs, _]) = (self.pooler.dense.weight.dims(), classifier.weight.dims());
+        let ([width, _], [inputs, _]) = (self.classifier.weight.dims(), classifier.weight.dims());
         assert_eq!(inputs, width, "a classifier of width {inputs} on a model of width {width}");
         Self { encoder: self.encoder.clone(), pooler: self.pooler.clone(), classifier, dropout: self.dropout }
     }
@@ -205,26 +165,25 @@ impl<B: Backend> SequenceClassifier<B> {
     /// # Shapes
     /// - input: `[batch, length]`
     /// - `logits`: `[batch, labels]`
-    /// - `hidden_states`: `[batch, length, hidden]`, layers + 1 of them
-    /// - `attentions`, `attention_scores`: `[batch, heads, length, length]`, one a layer
-    /// - `queries`, `keys`, `values`: `[batch, length, hidden]`, one a layer
+    /// - the others as in [`ModelOutput`]
     ///
     /// # Panics
-    /// If the length is above the model's `max_position_embeddings`, the three inputs differ in shape,
-    /// `lengths` does not fit them, or (on most backends) an id is beyond its embedding.
+    /// As [`Encoder::forward`].
     pub fn forward(&self, input: EncoderInput<B>, request: OutputRequest, mode: Mode) -> ModelOutput<B> {
         let mut dropout = Dropout::new(mode);
-        let (output, layout) = self.encoder.forward_with(input, request, &mut dropout);
-        let pooled = self.pooler.dense.forward(layout.first(output.last_hidden.clone())).tanh();
-        let logits = self.classifier.forward(dropout.apply(pooled, self.dropout));
-        ModelOutput::new(logits, output)
+        let encoded = self.encoder.forward_with(input, request, &mut dropout);
+        let mut texts = self.encoder.texts(&encoded);
+        if let Some(pooler) = &self.pooler {
+            texts = pooler.forward(texts, &mut dropout);
+        }
+        let logits = self.classifier.forward(dropout.apply(texts, self.dropout));
+        ModelOutput::new(logits, encoded.output)
     }
 }
 
 impl<B: Backend> PretrainedModel for SequenceClassifier<B> {
     type Backend = B;
-    const ARCHITECTURE: &'static str = "BertForSequenceClassification";
-    const HAS_POOLER: bool = true;
+    const HEAD: Head = Head::SequenceClassification;
 
     fn from_parameters(
         config: &EncoderConfig,
@@ -232,15 +191,6 @@ impl<B: Backend> PretrainedModel for SequenceClassifier<B> {
         device: &B::Device,
     ) -> Result<Self, ModelError> {
         Self::build(config, &mut values, device)
-    }
-}
-
-/// The teacher's path of a student's parameter: the student's layer `n` is the teacher's `layers[n]`.
-fn teacher_path(path: &str, layers: &[usize]) -> String {
-    let parts = path.strip_prefix("encoder.layers.").and_then(|rest| rest.split_once('.'));
-    match parts.and_then(|(layer, rest)| Some((layer.parse::<usize>().ok()?, rest))) {
-        Some((layer, rest)) => format!("encoder.layers.{}.{rest}", layers[layer]),
-        None => path.to_owned(),
     }
 }
 

@@ -1,63 +1,85 @@
-//! The `config.json` of a BERT checkpoint.
+//! The sizes and settings of an encoder.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Activation, ModelError};
+use crate::names::parameter_specs;
+use crate::{Activation, Architecture, Head, ModelError, ProblemType};
 
-/// The model types that are built, as `model_type` names them.
-pub(crate) const SUPPORTED: [&str; 1] = ["bert"];
+mod file;
 
 /// More parameters than this is a mistake in the file, not a model (bytes would not fit in memory).
 const MOST_PARAMETERS: u128 = 20_000_000_000;
 
-/// The sizes and settings of a BERT, as in Hugging Face's `config.json`.
+/// The sizes and settings of an encoder of any family, as in Hugging Face's `config.json`.
 ///
-/// | field | default | meaning | range |
+/// The names are BERT's; a file is read and written with the names of its family, `dim` or `n_layers` for
+/// DistilBERT. What a file leaves out has the default of the family's class in transformers, see
+/// [`of`](Self::of).
+///
+/// | field | default (BERT) | meaning | range |
 /// |---|---|---|---|
+/// | `architecture` | `bert` | the family, `model_type` in the file | [`Architecture`] |
 /// | `vocab_size` | 30522 | rows of the word embedding | ≥ 1 |
+/// | `embedding_size` | null | width of the embeddings, of ELECTRA, ALBERT and BiGRU; null = `hidden_size` | ≥ 1 |
 /// | `hidden_size` | 768 | width of the hidden states | ≥ 1, divisible by `num_attention_heads` |
-/// | `num_hidden_layers` | 12 | encoder layers | ≥ 1 |
+/// | `num_hidden_layers` | 12 | encoder layers | ≥ 1; BiGRU: 1 |
+/// | `num_hidden_groups` | 1 | ALBERT: groups of layers that share parameters | ≤ `num_hidden_layers` |
+/// | `inner_group_num` | 1 | ALBERT: layers that each of its steps runs | ≥ 1 |
 /// | `num_attention_heads` | 12 | heads per layer | ≥ 1 |
 /// | `intermediate_size` | 3072 | width inside the feed-forward block | ≥ 1 |
-/// | `hidden_act` | `gelu` | activation of the feed-forward block | [`Activation`] |
+/// | `hidden_act` | `gelu` | activation of the feed-forward block; BiGRU: of its dense layer | [`Activation`] |
 /// | `hidden_dropout_prob` | 0.1 | dropout after embeddings and both sub-layers | `[0, 1)` |
 /// | `attention_probs_dropout_prob` | 0.1 | dropout on attention probabilities | `[0, 1)` |
 /// | `classifier_dropout` | null | dropout before the classifier; null = `hidden_dropout_prob` | `[0, 1)` |
-/// | `max_position_embeddings` | 512 | longest sequence, in tokens | ≥ 1 |
+/// | `qa_dropout` | 0 | DistilBERT: dropout before the span classifier | `[0, 1)` |
+/// | `max_position_embeddings` | 512 | rows of the position embedding, see [`max_length`](Self::max_length) | ≥ 1 |
 /// | `type_vocab_size` | 2 | segments | ≥ 1 |
 /// | `initializer_range` | 0.02 | standard deviation of new weights | ≥ 0 |
-/// | `layer_norm_eps` | 1e-12 | epsilon of LayerNorm | > 0 |
+/// | `layer_norm_eps` | 1e-12 | epsilon of LayerNorm; DistilBERT: always 1e-12 | > 0 |
 /// | `pad_token_id` | 0 | row of the word embedding that gets no gradient; null = none | < `vocab_size` |
+/// | `problem_type` | null | what the labels of a text mean | [`ProblemType`] |
 /// | `id2label` | `LABEL_0`, `LABEL_1` | label names, see [`labels`](Self::labels) | ids 0, 1, 2, … |
 ///
-/// Fields that are not listed are kept in [`other`](Self::other) and written back as they were.
+/// Fields that are not listed are kept in [`other`](Self::other) and written back as they were; so are listed
+/// ones that the file's family does not have.
 ///
 /// ```
-/// use brew_models::EncoderConfig;
+/// use brew_models::{Architecture, EncoderConfig};
 ///
 /// let config: EncoderConfig = serde_json::from_str(r#"{"model_type": "bert", "num_hidden_layers": 3}"#)?;
 /// assert_eq!(config.hidden_size, 768);
 /// assert_eq!(config.num_labels(), 2);
+///
+/// let config: EncoderConfig = serde_json::from_str(r#"{"model_type": "distilbert", "dim": 384}"#)?;
+/// assert_eq!((config.hidden_size, config.num_hidden_layers), (384, 6));
+/// assert_eq!(config.architecture, Architecture::DistilBert);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "RawConfig", into = "RawConfig")]
+#[serde(try_from = "Map<String, Value>", into = "Map<String, Value>")]
 pub struct EncoderConfig {
+    /// The family.
+    pub architecture: Architecture,
     /// Rows of the word embedding.
     pub vocab_size: usize,
+    /// Width of the embeddings; `None` means `hidden_size`.
+    pub embedding_size: Option<usize>,
     /// Width of the hidden states.
     pub hidden_size: usize,
     /// Encoder layers.
     pub num_hidden_layers: usize,
+    /// ALBERT's groups of layers that share their parameters.
+    pub num_hidden_groups: usize,
+    /// Layers that each of ALBERT's steps runs.
+    pub inner_group_num: usize,
     /// Attention heads of each layer.
     pub num_attention_heads: usize,
     /// Width inside the feed-forward block.
     pub intermediate_size: usize,
-    /// Activation of the feed-forward block.
+    /// Activation of the feed-forward block, or of BiGRU's dense layer.
     pub hidden_act: Activation,
     /// Dropout after the embeddings and after both sub-layers.
     pub hidden_dropout_prob: f64,
@@ -65,7 +87,9 @@ pub struct EncoderConfig {
     pub attention_probs_dropout_prob: f64,
     /// Dropout before the classifier; `None` means `hidden_dropout_prob`.
     pub classifier_dropout: Option<f64>,
-    /// Longest sequence, in tokens.
+    /// Dropout before DistilBERT's span classifier.
+    pub qa_dropout: f64,
+    /// Rows of the position embedding.
     pub max_position_embeddings: usize,
     /// Number of segments.
     pub type_vocab_size: usize,
@@ -73,8 +97,10 @@ pub struct EncoderConfig {
     pub initializer_range: f64,
     /// Epsilon of LayerNorm.
     pub layer_norm_eps: f64,
-    /// The word-embedding row that gets no gradient.
+    /// The word-embedding row that gets no gradient; RoBERTa counts its positions from the next number.
     pub pad_token_id: Option<usize>,
+    /// What the labels of a text mean.
+    pub problem_type: Option<ProblemType>,
     /// Label names in the order of the logits (`id2label` in the file).
     pub labels: Vec<String>,
     /// The fields of the file this crate does not use.
@@ -85,20 +111,26 @@ impl Default for EncoderConfig {
     /// `bert-base` with two labels, as transformers' `BertConfig()`.
     fn default() -> Self {
         Self {
+            architecture: Architecture::Bert,
             vocab_size: 30522,
+            embedding_size: None,
             hidden_size: 768,
             num_hidden_layers: 12,
+            num_hidden_groups: 1,
+            inner_group_num: 1,
             num_attention_heads: 12,
             intermediate_size: 3072,
             hidden_act: Activation::Gelu,
             hidden_dropout_prob: 0.1,
             attention_probs_dropout_prob: 0.1,
             classifier_dropout: None,
+            qa_dropout: 0.0,
             max_position_embeddings: 512,
             type_vocab_size: 2,
             initializer_range: 0.02,
             layer_norm_eps: 1e-12,
             pad_token_id: Some(0),
+            problem_type: None,
             labels: default_labels(2),
             other: Map::new(),
         }
@@ -111,19 +143,61 @@ pub(crate) fn default_labels(count: usize) -> Vec<String> {
 }
 
 impl EncoderConfig {
+    /// The defaults of a family, those of its configuration class in transformers 4.57.
+    ///
+    /// ```
+    /// use brew_models::{Architecture, EncoderConfig};
+    ///
+    /// let electra = EncoderConfig::of(Architecture::Electra);
+    /// assert_eq!((electra.hidden_size, electra.embedding_size), (256, Some(128)));
+    /// ```
+    pub fn of(architecture: Architecture) -> Self {
+        let bert = Self { architecture, ..Self::default() };
+        match architecture {
+            Architecture::Bert => bert,
+            Architecture::Roberta => Self { vocab_size: 50265, pad_token_id: Some(1), ..bert },
+            Architecture::XlmRoberta => Self { pad_token_id: Some(1), ..bert },
+            Architecture::Electra => Self {
+                embedding_size: Some(128),
+                hidden_size: 256,
+                num_attention_heads: 4,
+                intermediate_size: 1024,
+                ..bert
+            },
+            Architecture::DistilBert => {
+                Self { num_hidden_layers: 6, classifier_dropout: Some(0.2), qa_dropout: 0.1, ..bert }
+            }
+            Architecture::Albert => Self {
+                vocab_size: 30000,
+                embedding_size: Some(128),
+                hidden_size: 4096,
+                num_attention_heads: 64,
+                intermediate_size: 16384,
+                hidden_act: Activation::GeluNew,
+                hidden_dropout_prob: 0.0,
+                attention_probs_dropout_prob: 0.0,
+                classifier_dropout: Some(0.1),
+                ..bert
+            },
+            Architecture::BiGru => {
+                Self { num_hidden_layers: 1, num_attention_heads: 1, hidden_act: Activation::Relu, ..bert }
+            }
+        }
+    }
+
     /// Reads a `config.json`.
     ///
     /// # Errors
-    /// An unreadable file, a `model_type` other than `bert`, a field out of its range, a
+    /// An unreadable file, a `model_type` other than those of [`Architecture`], a field out of its range, a
     /// `position_embedding_type` other than `absolute`.
     pub fn from_file(path: &Path) -> Result<Self, ModelError> {
         let text = std::fs::read_to_string(path).map_err(|source| ModelError::io(path, source))?;
         let json: Value = serde_json::from_str(&text)
             .map_err(|error| ModelError::config(path, format!("not a JSON configuration: {error}")))?;
         if let Some(found) = json.get("model_type").and_then(Value::as_str)
-            && !SUPPORTED.contains(&found)
+            && Architecture::from_model_type(found).is_none()
         {
-            let (found, supported) = (found.to_owned(), SUPPORTED.to_vec());
+            let (found, supported) = (found.to_owned(), Architecture::model_types());
             return Err(ModelError::UnknownArchitecture { path: path.to_path_buf(), found, supported });
         }
         serde_json::from_value(json).map_err(|error| ModelError::config(path, error.to_string()))
@@ -166,9 +240,61 @@ impl EncoderConfig {
         self.hidden_size / self.num_attention_heads
     }
 
-    /// The dropout rate before the classifier.
+    /// Width of the embeddings.
+    pub fn embedding_width(&self) -> usize {
+        self.embedding_size.unwrap_or(self.hidden_size)
+    }
+
+    /// The longest sequence, in tokens: RoBERTa starts its positions at `pad_token_id + 1`, and a model without
+    /// positions reads any length (`usize::MAX`).
+    ///
+    /// ```
+    /// use brew_models::{Architecture, EncoderConfig};
+    ///
+    /// let roberta = EncoderConfig { max_position_embeddings: 514, ..EncoderConfig::of(Architecture::Roberta) };
+    /// assert_eq!(roberta.max_length(), 512);
+    /// ```
+    pub fn max_length(&self) -> usize {
+        match (self.architecture, self.pad_token_id) {
+            (Architecture::BiGru, _) => usize::MAX,
+            (family, Some(pad)) if family.offsets_positions() => {
+                self.max_position_embeddings.saturating_sub(pad.saturating_add(1))
+            }
+            _ => self.max_position_embeddings,
+        }
+    }
+
+    /// Width of a hidden state: the embeddings (0) of BiGRU may be of another width than its output (1), those of
+    /// the other families are brought to `hidden_size` first.
+    pub fn hidden_state_width(&self, index: usize) -> usize {
+        match (self.architecture, index) {
+            (Architecture::BiGru, 0) => self.embedding_width(),
+            _ => self.hidden_size,
+        }
+    }
+
+    /// How many layers give attention probabilities: 0 for BiGRU, `num_hidden_layers · inner_group_num` for
+    /// ALBERT.
+    pub fn attention_layers(&self) -> usize {
+        match self.architecture {
+            Architecture::BiGru => 0,
+            Architecture::Albert => self.num_hidden_layers * self.inner_group_num,
+            _ => self.num_hidden_layers,
+        }
+    }
+
+    /// The dropout rate before the classifier of texts.
     pub fn classifier_dropout_rate(&self) -> f64 {
         self.classifier_dropout.unwrap_or(self.hidden_dropout_prob)
+    }
+
+    /// The dropout rate before the last layer of a head.
+    pub(crate) fn head_dropout_rate(&self, head: Head) -> f64 {
+        match (head, self.architecture) {
+            (Head::TokenClassification, Architecture::DistilBert) => self.hidden_dropout_prob,
+            (Head::QuestionAnswering, _) => self.qa_dropout,
+            _ => self.classifier_dropout_rate(),
+        }
     }
 
     /// Checks every field against its range.
@@ -184,26 +310,70 @@ impl EncoderConfig {
     }
 
     fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let sizes = [
-            ("vocab_size", self.vocab_size, 1 << 26),
-            ("hidden_size", self.hidden_size, 1 << 16),
-            ("num_hidden_layers", self.num_hidden_layers, 1 << 10),
-            ("num_attention_heads", self.num_attention_heads, 1 << 10),
-            ("intermediate_size", self.intermediate_size, 1 << 18),
-            ("max_position_embeddings", self.max_position_embeddings, 1 << 20),
-            ("type_vocab_size", self.type_vocab_size, 1 << 16),
-            ("number of labels", self.num_labels(), 1 << 20),
-        ];
-        for (name, value, most) in sizes {
-            if value == 0 || value > most {
-                problems.push(format!("{name} is {value} and must be from 1 to {most}"));
+        let mut problems = self.sizes_out_of_range();
+        problems.extend(self.numbers_out_of_range());
+        problems.extend(self.not_of_the_family());
+        if let Some(pad) = self.pad_token_id
+            && pad >= self.vocab_size
+        {
+            problems.push(format!("pad_token_id is {pad} and must be below vocab_size, {}", self.vocab_size));
+        }
+        if problems.is_empty() {
+            let head = Some(Head::SequenceClassification);
+            let parameters: u128 =
+                parameter_specs(self, head).iter().map(|spec| spec.num_elements() as u128).sum();
+            if parameters > MOST_PARAMETERS {
+                problems.push(format!(
+                    "the sizes make {parameters} parameters and at most {MOST_PARAMETERS} are allowed"
+                ));
             }
         }
+        problems
+    }
+
+    fn sizes_out_of_range(&self) -> Vec<String> {
+        let mut sizes = vec![
+            ("vocab_size", self.vocab_size, 1 << 26),
+            ("embedding_size", self.embedding_width(), 1 << 16),
+            ("hidden_size", self.hidden_size, 1 << 16),
+            ("num_hidden_layers", self.num_hidden_layers, 1 << 10),
+            ("number of labels", self.num_labels(), 1 << 20),
+        ];
+        if self.architecture.has_attention() {
+            sizes.extend([
+                ("num_hidden_groups", self.num_hidden_groups, 1 << 10),
+                ("inner_group_num", self.inner_group_num, 1 << 10),
+                ("num_attention_heads", self.num_attention_heads, 1 << 10),
+                ("intermediate_size", self.intermediate_size, 1 << 18),
+                ("max_position_embeddings", self.max_position_embeddings, 1 << 20),
+                ("type_vocab_size", self.type_vocab_size, 1 << 16),
+            ]);
+        }
+        let is_wrong = |&(_, value, most): &(&str, usize, usize)| value == 0 || value > most;
+        let mut problems: Vec<String> = sizes
+            .into_iter()
+            .filter(is_wrong)
+            .map(|(name, value, most)| format!("{name} is {value} and must be from 1 to {most}"))
+            .collect();
+        if self.architecture.has_attention()
+            && self.num_attention_heads > 0
+            && !self.hidden_size.is_multiple_of(self.num_attention_heads)
+        {
+            problems.push(format!(
+                "hidden_size is {} and must be divisible by num_attention_heads, {}",
+                self.hidden_size, self.num_attention_heads
+            ));
+        }
+        problems
+    }
+
+    fn numbers_out_of_range(&self) -> Vec<String> {
+        let mut problems = Vec::new();
         let rates = [
             ("hidden_dropout_prob", self.hidden_dropout_prob),
             ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
             ("classifier_dropout", self.classifier_dropout_rate()),
+            ("qa_dropout", self.qa_dropout),
         ];
         for (name, rate) in rates {
             if !(0.0..1.0).contains(&rate) {
@@ -216,239 +386,49 @@ impl EncoderConfig {
         if !(self.layer_norm_eps.is_finite() && self.layer_norm_eps > 0.0) {
             problems.push(format!("layer_norm_eps is {} and must be above 0", self.layer_norm_eps));
         }
-        if let Some(pad) = self.pad_token_id
-            && pad >= self.vocab_size
-        {
-            problems.push(format!("pad_token_id is {pad} and must be below vocab_size, {}", self.vocab_size));
-        }
-        if self.num_attention_heads > 0 && !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            problems.push(format!(
-                "hidden_size is {} and must be divisible by num_attention_heads, {}",
-                self.hidden_size, self.num_attention_heads
-            ));
-        }
-        if problems.is_empty() {
-            let parameters = self.parameter_count();
-            if parameters > MOST_PARAMETERS {
-                problems.push(format!(
-                    "the sizes make {parameters} parameters and at most {MOST_PARAMETERS} are allowed"
-                ));
-            }
-        }
         problems
     }
 
-    fn parameter_count(&self) -> u128 {
-        let (h, i) = (self.hidden_size as u128, self.intermediate_size as u128);
-        let rows = (self.vocab_size + self.max_position_embeddings + self.type_vocab_size) as u128;
-        let layer = 4 * (h * h + h) + 2 * h * i + h + i + 4 * h;
-        rows * h
-            + 2 * h
-            + layer * self.num_hidden_layers as u128
-            + h * h
-            + h
-            + (h + 1) * self.num_labels() as u128
-    }
-}
-
-/// `config.json` as it stands in the file.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(default)]
-struct RawConfig {
-    model_type: String,
-    vocab_size: usize,
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    intermediate_size: usize,
-    hidden_act: Activation,
-    hidden_dropout_prob: f64,
-    attention_probs_dropout_prob: f64,
-    classifier_dropout: Option<f64>,
-    max_position_embeddings: usize,
-    type_vocab_size: usize,
-    initializer_range: f64,
-    layer_norm_eps: f64,
-    pad_token_id: Option<usize>,
-    position_embedding_type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    num_labels: Option<usize>,
-    id2label: Option<BTreeMap<String, Value>>,
-    label2id: Value,
-    #[serde(flatten)]
-    other: Map<String, Value>,
-}
-
-impl Default for RawConfig {
-    fn default() -> Self {
-        let mut raw = Self::from(EncoderConfig::default());
-        raw.id2label = None;
-        raw.label2id = Value::Null;
-        raw
-    }
-}
-
-impl TryFrom<RawConfig> for EncoderConfig {
-    type Error = String;
-
-    fn try_from(raw: RawConfig) -> Result<Self, String> {
-        if !SUPPORTED.contains(&raw.model_type.as_str()) {
-            return Err(format!(
-                "model_type is {:?}; supported model types: {}",
-                raw.model_type,
-                SUPPORTED.join(", ")
-            ));
-        }
-        let positions = raw.position_embedding_type.as_deref().unwrap_or("absolute");
-        if positions != "absolute" {
-            return Err(format!(
-                "position_embedding_type is {positions:?} and only \"absolute\" is supported"
-            ));
-        }
-        let labels = match &raw.id2label {
-            Some(names) if !names.is_empty() => labels_of(names)?,
-            _ => {
-                let count = raw.num_labels.unwrap_or(2);
-                if count > 1 << 20 {
-                    return Err(format!("num_labels is {count} and must be from 1 to {}", 1 << 20));
-                }
-                default_labels(count)
-            }
-        };
-        if let Some(count) = raw.num_labels
-            && count != labels.len()
+    /// Settings that the family's file could not say, or that make no model of it.
+    fn not_of_the_family(&self) -> Vec<String> {
+        let (family, mut problems) = (self.architecture, Vec::new());
+        if let (Some(width), false) = (self.embedding_size, family.has_embedding_size())
+            && width != self.hidden_size
         {
-            return Err(format!("num_labels is {count} and id2label has {} entries", labels.len()));
+            let hidden = self.hidden_size;
+            problems
+                .push(format!("embedding_size is {width} and {family} has that of hidden_size, {hidden}"));
         }
-        let config = Self {
-            vocab_size: raw.vocab_size,
-            hidden_size: raw.hidden_size,
-            num_hidden_layers: raw.num_hidden_layers,
-            num_attention_heads: raw.num_attention_heads,
-            intermediate_size: raw.intermediate_size,
-            hidden_act: raw.hidden_act,
-            hidden_dropout_prob: raw.hidden_dropout_prob,
-            attention_probs_dropout_prob: raw.attention_probs_dropout_prob,
-            classifier_dropout: raw.classifier_dropout,
-            max_position_embeddings: raw.max_position_embeddings,
-            type_vocab_size: raw.type_vocab_size,
-            initializer_range: raw.initializer_range,
-            layer_norm_eps: raw.layer_norm_eps,
-            pad_token_id: raw.pad_token_id,
-            labels,
-            other: raw.other,
-        };
-        let problems = config.problems();
-        if problems.is_empty() { Ok(config) } else { Err(problems.join("; ")) }
-    }
-}
-
-impl From<EncoderConfig> for RawConfig {
-    fn from(config: EncoderConfig) -> Self {
-        let id2label: BTreeMap<String, Value> =
-            config.labels.iter().enumerate().map(|(i, name)| (i.to_string(), name.clone().into())).collect();
-        let label2id =
-            config.labels.iter().enumerate().map(|(i, name)| (name.clone(), i.into())).collect::<Map<_, _>>();
-        Self {
-            model_type: "bert".to_owned(),
-            vocab_size: config.vocab_size,
-            hidden_size: config.hidden_size,
-            num_hidden_layers: config.num_hidden_layers,
-            num_attention_heads: config.num_attention_heads,
-            intermediate_size: config.intermediate_size,
-            hidden_act: config.hidden_act,
-            hidden_dropout_prob: config.hidden_dropout_prob,
-            attention_probs_dropout_prob: config.attention_probs_dropout_prob,
-            classifier_dropout: config.classifier_dropout,
-            max_position_embeddings: config.max_position_embeddings,
-            type_vocab_size: config.type_vocab_size,
-            initializer_range: config.initializer_range,
-            layer_norm_eps: config.layer_norm_eps,
-            pad_token_id: config.pad_token_id,
-            position_embedding_type: Some("absolute".to_owned()),
-            num_labels: None,
-            id2label: Some(id2label),
-            label2id: Value::Object(label2id),
-            other: config.other,
+        if family == Architecture::Albert {
+            let (groups, layers) = (self.num_hidden_groups, self.num_hidden_layers);
+            if groups > layers {
+                problems.push(format!(
+                    "num_hidden_groups is {groups} and must be at most num_hidden_layers, {layers}"
+                ));
+            }
+        } else if (self.num_hidden_groups, self.inner_group_num) != (1, 1) {
+            problems
+                .push(format!("num_hidden_groups and inner_group_num must be 1, {family} shares no layers"));
         }
-    }
-}
-
-/// The names of `id2label` in the order of their ids, which must be 0, 1, 2, ….
-fn labels_of(id2label: &BTreeMap<String, Value>) -> Result<Vec<String>, String> {
-    let mut labels = vec![None; id2label.len()];
-    for (id, name) in id2label {
-        let slot = id.parse::<usize>().ok().and_then(|id| labels.get_mut(id));
-        let Some(slot) = slot else {
-            return Err(format!("id2label has the id {id:?}; the ids must be 0 to {}", id2label.len() - 1));
-        };
-        *slot = Some(match name {
-            Value::String(name) => name.clone(),
-            other => other.to_string(),
-        });
-    }
-    let named: Option<Vec<String>> = labels.into_iter().collect();
-    named.ok_or_else(|| format!("id2label repeats an id; the ids must be 0 to {}", id2label.len() - 1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(json: &str) -> Result<EncoderConfig, String> {
-        serde_json::from_str(json).map_err(|error: serde_json::Error| error.to_string())
-    }
-
-    #[test]
-    fn missing_fields_take_the_defaults_of_transformers() {
-        assert_eq!(parse("{}").unwrap(), EncoderConfig::default());
-    }
-
-    #[test]
-    fn other_fields_are_written_back() {
-        let config =
-            parse(r#"{"model_type":"bert","use_cache":true,"task":{"a":[1]},"pad_token_id":null}"#).unwrap();
-        assert_eq!(config.pad_token_id, None);
-        let json = serde_json::to_value(&config).unwrap();
-        assert_eq!(json["use_cache"], true);
-        assert_eq!(json["task"]["a"][0], 1);
-        assert_eq!(json["id2label"]["1"], "LABEL_1");
-        assert_eq!(json["label2id"]["LABEL_1"], 1);
-        assert_eq!(parse(&json.to_string()).unwrap(), config);
-    }
-
-    #[test]
-    fn labels_come_in_the_order_of_their_ids() {
-        let names: Map<String, Value> = (0..12).map(|i| (i.to_string(), format!("n{i}").into())).collect();
-        let config = parse(&serde_json::json!({ "id2label": names }).to_string()).unwrap();
-        assert_eq!(config.labels[2], "n2");
-        assert_eq!(config.labels[10], "n10");
-        assert_eq!(config.num_labels(), 12);
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_an_error_with_field_and_value() {
-        let cases = [
-            (r#"{"hidden_size": 10, "num_attention_heads": 3}"#, "divisible"),
-            (r#"{"num_hidden_layers": 0}"#, "num_hidden_layers is 0"),
-            (r#"{"num_attention_heads": 0}"#, "num_attention_heads is 0"),
-            (r#"{"vocab_size": 18446744073709551615}"#, "vocab_size is 18446744073709551615"),
-            (r#"{"vocab_size": 60000000, "hidden_size": 65536, "num_attention_heads": 16}"#, "parameters"),
-            (r#"{"hidden_dropout_prob": 1.0}"#, "hidden_dropout_prob is 1"),
-            (r#"{"hidden_act": "mish"}"#, "mish"),
-            (r#"{"position_embedding_type": "relative_key"}"#, "relative_key"),
-            (r#"{"pad_token_id": 99999}"#, "pad_token_id is 99999"),
-            (r#"{"id2label": {"0": "a", "2": "b"}}"#, "\"2\""),
-            (r#"{"id2label": {"0": "a", "00": "b"}}"#, "repeats"),
-            (r#"{"num_labels": 3, "id2label": {"0": "a", "1": "b"}}"#, "num_labels is 3"),
-            (r#"{"num_labels": 99999999999}"#, "num_labels is 99999999999"),
-            (r#"{"layer_norm_eps": 0}"#, "layer_norm_eps"),
-            (r#"{"hidden_size": -1}"#, "-1"),
-            (r#"{"model_type": "t5"}"#, "t5"),
-        ];
-        for (json, expected) in cases {
-            let error = parse(json).expect_err(json);
-            assert!(error.contains(expected), "{json}: {error}");
+        if family == Architecture::DistilBert && self.layer_norm_eps != 1e-12 {
+            problems.push(format!("layer_norm_eps is {} and {family} has 1e-12", self.layer_norm_eps));
         }
+        if family == Architecture::BiGru && self.num_hidden_layers != 1 {
+            problems.push(format!("num_hidden_layers is {} and {family} has 1", self.num_hidden_layers));
+        }
+        if family.offsets_positions() {
+            match self.pad_token_id {
+                None => problems.push(format!(
+                    "pad_token_id is null and {family} counts its positions from pad_token_id + 1; give it"
+                )),
+                Some(pad) if self.max_length() == 0 => problems.push(format!(
+                    "max_position_embeddings is {} and must be above pad_token_id + 1, {}",
+                    self.max_position_embeddings,
+                    pad.saturating_add(1)
+                )),
+                Some(_) => {}
+            }
+        }
+        problems
     }
 }

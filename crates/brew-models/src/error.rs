@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::Architecture;
+
 /// A tensor of a checkpoint whose shape is not the one its configuration asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShapeMismatch {
@@ -140,7 +142,7 @@ pub enum ModelError {
         /// The first of the checkpoint's `architectures`.
         found: String,
         /// The class asked for.
-        asked: &'static str,
+        asked: String,
     },
     /// A student layer taken from a teacher layer that does not exist.
     #[error("layer {layer} is asked for and the teacher has {available} layers, counted from 0")]
@@ -149,6 +151,23 @@ pub enum ModelError {
         layer: usize,
         /// How many layers the teacher has.
         available: usize,
+    },
+    /// A student made of layers of a teacher whose layers share their parameters, or that has none.
+    #[error(
+        "a student cannot be made of layers of a {architecture}, which has none of their own; load the whole model, \
+         or start from a configuration"
+    )]
+    NoDistinctLayers {
+        /// The teacher's family.
+        architecture: Architecture,
+    },
+    /// A name that is no preset's.
+    #[error("{found:?} is not a student preset; there are {}", known.join(", "))]
+    UnknownPreset {
+        /// The name.
+        found: String,
+        /// The names of the presets.
+        known: Vec<&'static str>,
     },
 }
 

@@ -31,6 +31,16 @@ pub(crate) fn gelu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> 
     x * gate
 }
 
+/// `1 / (1 + exp(-x))`, as `(1 + tanh(x/2))/2`: neither value nor gradient divides.
+pub(crate) fn sigmoid<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+    x.mul_scalar(0.5).tanh().add_scalar(1.0).mul_scalar(0.5)
+}
+
+/// `x·σ(x)`.
+pub(crate) fn silu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+    x.clone() * sigmoid(x)
+}
+
 /// Normalisation of each row to mean 0 and variance 1, then a scale and a shift (Ba et al.,
 /// <https://arxiv.org/abs/1607.06450>).
 #[derive(Module, Debug)]
@@ -113,6 +123,19 @@ mod tests {
             })
             .collect();
         assert_close(&gradient(|x| softmax(x, 1)), &expected, 2e-6, 1e-8, "gradient of softmax");
+    }
+
+    /// In double precision: `w·s·(1 − s)`, and `w·(s + x·s·(1 − s))`.
+    #[test]
+    fn the_gradients_of_the_sigmoid_and_of_silu_are_exact() {
+        let (x, w) = (f64s(numbers(3, [4, 64])), f64s(numbers(4, [4, 64])));
+        let each = |f: fn(f64, f64) -> f64| -> Vec<f32> {
+            x.iter().zip(&w).map(|(&x, w)| (w * f(x, 1.0 / (1.0 + (-x).exp()))) as f32).collect()
+        };
+        let expected = each(|_, s| s * (1.0 - s));
+        assert_close(&gradient(sigmoid), &expected, 2e-6, 2e-7, "gradient of the sigmoid");
+        let expected = each(|x, s| s + x * s * (1.0 - s));
+        assert_close(&gradient(silu), &expected, 2e-6, 5e-7, "gradient of silu");
     }
 
     /// In double precision: `(g − mean(g) − x̂·mean(g x̂)) / σ` with `g = w γ`.

@@ -9,7 +9,8 @@ use burn::tensor::TensorData;
 use safetensors::{Dtype, View};
 use serde_json::Value;
 
-use crate::{EncoderConfig, ModelError, PretrainedModel};
+use crate::names::SPAN_OUTPUTS;
+use crate::{EncoderConfig, Head, ModelError, PretrainedModel};
 
 /// The tokenizer's files that are copied beside an exported model, where they exist.
 pub const TOKENIZER_FILES: [&str; 4] =
@@ -17,7 +18,8 @@ pub const TOKENIZER_FILES: [&str; 4] =
 
 const WEIGHTS: &str = "model.safetensors";
 
-/// Writes a folder that transformers' `from_pretrained` reads: `config.json`, `model.safetensors`
+/// Writes a folder that transformers' `from_pretrained` reads (of every family but BiGRU, which transformers does
+/// not have; only Brew reads those): `config.json`, `model.safetensors`
 /// and, from `tokenizer_source`, the [`TOKENIZER_FILES`] that are there.
 ///
 /// Everything is first written and flushed to disk in a hidden folder beside the target. A new
@@ -44,7 +46,7 @@ pub fn save_pretrained<M: PretrainedModel>(
     let at = |name: &str| staging.path().join(name);
 
     let mut names = vec!["config.json"];
-    let text = serde_json::to_string_pretty(&exported_config(config, M::ARCHITECTURE))
+    let text = serde_json::to_string_pretty(&exported_config(config, M::HEAD))
         .map_err(|error| ModelError::config(&folder.join("config.json"), error.to_string()))?;
     fs::write(at("config.json"), text + "\n").map_err(|source| ModelError::io(&at("config.json"), source))?;
     if let Some(source_folder) = tokenizer_source {
@@ -104,10 +106,14 @@ fn flush(path: &Path) -> Result<(), ModelError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(|source| ModelError::io(path, source))
 }
 
-fn exported_config(config: &EncoderConfig, architecture: &str) -> Value {
+fn exported_config(config: &EncoderConfig, head: Head) -> Value {
     let mut config = config.clone();
+    if head == Head::QuestionAnswering {
+        config = config.with_num_labels(SPAN_OUTPUTS);
+    }
+    let class = head.class_name(config.architecture);
     config.other.remove("dtype");
-    config.other.insert("architectures".to_owned(), vec![architecture].into());
+    config.other.insert("architectures".to_owned(), vec![class].into());
     config.other.insert("torch_dtype".to_owned(), "float32".into());
     serde_json::to_value(config).expect("a configuration is plain JSON")
 }

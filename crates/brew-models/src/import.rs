@@ -10,9 +10,11 @@ use burn::tensor::{DType, TensorData};
 use burn_store::{ModuleStore, PytorchStore, SafetensorsStore, TensorSnapshot};
 
 use crate::init::{Initialiser, ParameterSource};
-use crate::names::{Leftover, ParameterSpec, canonical_name, classify_leftover, parameter_specs};
+use crate::names::{
+    Leftover, ParameterSpec, SPAN_OUTPUTS, canonical_name, classify_leftover, parameter_specs,
+};
 use crate::state::transpose;
-use crate::{EncoderConfig, Misfit, ModelError, PretrainedModel, ShapeMismatch, torch_archive};
+use crate::{EncoderConfig, Head, Misfit, ModelError, PretrainedModel, ShapeMismatch, torch_archive};
 
 /// What to make of a checkpoint.
 #[derive(Debug, Clone, Copy)]
@@ -54,10 +56,10 @@ pub struct Pretrained<M> {
 /// A checkpoint of the bare encoder is read as well: a missing classifier or pooler is drawn from
 /// [`LoadOptions::key`], named in [`Pretrained::initialised`] and warned of. Everything else has to
 /// fit: no other tensor may be missing, left over or of another shape. Heads of pretraining
-/// (`cls.*`) are left out and named in [`Pretrained::ignored`]. A pickle is read, never run.
+/// (`cls.*`, `lm_head.*` and so on) are left out and named in [`Pretrained::ignored`]. A pickle is read, never run.
 ///
 /// # Errors
-/// An unreadable folder or `config.json`, an architecture other than BERT, a classifier of another kind, a
+/// An unreadable folder or `config.json`, a family that is not built, a classifier of another kind, a
 /// damaged weight file, and tensors that do not fit, all of them named.
 pub fn load_pretrained<M: PretrainedModel>(
     folder: &Path,
@@ -65,11 +67,12 @@ pub fn load_pretrained<M: PretrainedModel>(
     device: &<M::Backend as BackendTypes>::Device,
 ) -> Result<Pretrained<M>, ModelError> {
     let config = EncoderConfig::from_file(&folder.join("config.json"))?;
-    let config = with_asked_labels(config, options.num_labels)?;
-    if let Some(found) = other_head(&config, M::ARCHITECTURE)
+    let config = with_asked_labels(config, M::HEAD, options.num_labels)?;
+    if let Some(found) = other_head(&config, M::HEAD)
         && !options.reinitialise_head
     {
-        return Err(ModelError::OtherHead { path: folder.to_path_buf(), found, asked: M::ARCHITECTURE });
+        let asked = M::HEAD.class_name(config.architecture);
+        return Err(ModelError::OtherHead { path: folder.to_path_buf(), found, asked });
     }
     let path = weight_file(folder)?;
     let tensors = read_tensors(&path)?;
@@ -111,22 +114,34 @@ pub fn from_state_dict<M: PretrainedModel>(
     Err(ModelError::Mismatch { path: path.to_path_buf(), misfit: Box::new(misfit) })
 }
 
-/// The class of a checkpoint, if it has a `classifier` of another kind.
-fn other_head(config: &EncoderConfig, asked: &str) -> Option<String> {
+/// The class of a checkpoint, if it has a head of another kind.
+fn other_head(config: &EncoderConfig, asked: Head) -> Option<String> {
     let found = config.other.get("architectures")?.get(0)?.as_str()?;
-    let has_classifier = ["ForSequenceClassification", "ForTokenClassification", "ForMultipleChoice"]
-        .iter()
-        .any(|head| found.ends_with(head));
-    (has_classifier && found != asked).then(|| found.to_owned())
+    let is_other = Head::of_class(found).is_some_and(|head| head != asked);
+    (is_other || found.ends_with("ForMultipleChoice")).then(|| found.to_owned())
 }
 
-fn with_asked_labels(config: EncoderConfig, asked: Option<usize>) -> Result<EncoderConfig, ModelError> {
-    let Some(count) = asked else { return Ok(config) };
-    if count == 0 || count > 1 << 20 {
-        let message = format!("num_labels is {count} and must be from 1 to {}", 1 << 20);
-        return Err(ModelError::config(Path::new("load options"), message));
+fn with_asked_labels(
+    config: EncoderConfig,
+    head: Head,
+    asked: Option<usize>,
+) -> Result<EncoderConfig, ModelError> {
+    let refuse = |message| Err(ModelError::config(Path::new("load options"), message));
+    if head == Head::QuestionAnswering {
+        return match asked {
+            Some(count) if count != SPAN_OUTPUTS => refuse(format!(
+                "num_labels is {count} and a span classifier has {SPAN_OUTPUTS} outputs, start and end"
+            )),
+            _ => Ok(config.with_num_labels(SPAN_OUTPUTS)),
+        };
     }
-    Ok(config.with_num_labels(count))
+    match asked {
+        None => Ok(config),
+        Some(count) if count == 0 || count > 1 << 20 => {
+            refuse(format!("num_labels is {count} and must be from 1 to {}", 1 << 20))
+        }
+        Some(count) => Ok(config.with_num_labels(count)),
+    }
 }
 
 const SAFETENSORS: &str = "model.safetensors";
@@ -185,9 +200,9 @@ fn assemble<M: PretrainedModel>(
     options: &LoadOptions,
     device: &<M::Backend as BackendTypes>::Device,
 ) -> Result<Pretrained<M>, ModelError> {
-    let specs = parameter_specs(&config, M::HAS_POOLER);
+    let specs = parameter_specs(&config, Some(M::HEAD));
     let mut plan = plan(&config, specs, tensors, path, options.reinitialise_head)?;
-    let mut initialiser = Initialiser::new(&config, options.key);
+    let mut initialiser = Initialiser::new(&config, M::HEAD, options.key);
     let mut source = |at: &str| match plan.from_file.remove(at) {
         Some((snapshot, name, spec)) => read_values(path, &snapshot, &name, &spec),
         None => initialiser.values(at),
@@ -207,7 +222,9 @@ fn plan(
     let mut ignored = Vec::new();
     let mut by_name: BTreeMap<String, (String, TensorSnapshot)> = BTreeMap::new();
     for (name, snapshot) in tensors {
-        if let Some((other, _)) = by_name.insert(canonical_name(&name), (name.clone(), snapshot)) {
+        if let Some((other, _)) =
+            by_name.insert(canonical_name(config.architecture, &name), (name.clone(), snapshot))
+        {
             misfit.ambiguous.push(format!("{other} and {name}"));
         }
     }
@@ -216,8 +233,8 @@ fn plan(
         for spec in specs.iter().filter(|spec| spec.is_head()) {
             ignored.extend(by_name.remove(&spec.name).map(|(name, _)| name));
         }
-    } else if let Some(found) = label_count(config, &by_name) {
-        return Err(ModelError::LabelCount { path: path.to_path_buf(), found, asked: config.num_labels() });
+    } else if let Some((found, asked)) = label_count(&specs, &by_name) {
+        return Err(ModelError::LabelCount { path: path.to_path_buf(), found, asked });
     }
 
     // A head or a pooler that is not there at all is drawn anew; half of one is a damaged file.
@@ -248,10 +265,11 @@ fn plan(
         }
     }
     for (canonical, (name, _)) in by_name {
-        match classify_leftover(&canonical) {
+        match classify_leftover(config.architecture, &canonical) {
             Leftover::Buffer => {}
             Leftover::Unneeded => ignored.push(name),
-            Leftover::Unknown => misfit.unused.push(name),
+            Leftover::Classifier if reinitialise_head => ignored.push(name),
+            Leftover::Classifier | Leftover::Unknown => misfit.unused.push(name),
         }
     }
     if misfit.is_empty() {
@@ -260,17 +278,19 @@ fn plan(
     Err(ModelError::Mismatch { path: path.to_path_buf(), misfit: Box::new(misfit) })
 }
 
-/// The number of labels of the classifier in the file, if it is a whole classifier of the right
-/// width and for another number than the configuration's.
+/// The number of labels of the classifier in the file and the one asked for, if it is a whole classifier of the
+/// right width and they differ.
 fn label_count(
-    config: &EncoderConfig,
+    specs: &[ParameterSpec],
     by_name: &BTreeMap<String, (String, TensorSnapshot)>,
-) -> Option<usize> {
-    let shape = |name: &str| by_name.get(name).map(|(_, snapshot)| snapshot.shape.to_vec());
-    let (weight, bias) = (shape("classifier.weight")?, shape("classifier.bias")?);
-    let [found, width] = weight[..] else { return None };
-    let whole = width == config.hidden_size && bias == [found];
-    (whole && found != config.num_labels()).then_some(found)
+) -> Option<(usize, usize)> {
+    let mut head = specs.iter().filter(|spec| spec.is_head());
+    let (weight, bias) = (head.next()?, head.next()?);
+    let shape = |spec: &ParameterSpec| by_name.get(&spec.name).map(|(_, snapshot)| snapshot.shape.to_vec());
+    let [found, width] = shape(weight)?[..] else { return None };
+    let [expected_width, asked] = weight.shape[..] else { return None };
+    let whole = width == expected_width && shape(bias)? == [found];
+    (whole && found != asked).then_some((found, asked))
 }
 
 /// A parameter's values in Burn's layout, as f32.

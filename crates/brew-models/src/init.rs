@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use crate::exact::LayerNorm;
 use crate::names::{ParameterSpec, Role};
-use crate::{EncoderConfig, ModelError};
+use crate::{EncoderConfig, Head, ModelError};
 
 /// Gives the values of each parameter by its path: from a key, a file, another model.
 ///
@@ -25,7 +25,7 @@ impl<F: FnMut(&str) -> Result<TensorData, ModelError>> ParameterSource for F {
 }
 
 /// Draws parameters as transformers does: N(0, `initializer_range`²), zero bias, LayerNorm 1 and 0,
-/// a zero padding row. Each parameter has a key of its own, so its values do not depend on which
+/// a zero padding row; a GRU as PyTorch does. Each parameter has a key of its own, so its values do not depend on which
 /// others were drawn before it.
 pub(crate) struct Initialiser {
     specs: HashMap<String, ParameterSpec>,
@@ -34,8 +34,8 @@ pub(crate) struct Initialiser {
 }
 
 impl Initialiser {
-    pub(crate) fn new(config: &EncoderConfig, key: Key) -> Self {
-        let specs = crate::names::parameter_specs(config, true);
+    pub(crate) fn new(config: &EncoderConfig, head: Head, key: Key) -> Self {
+        let specs = crate::names::parameter_specs(config, Some(head));
         let specs = specs.into_iter().map(|spec| (spec.path.clone(), spec)).collect();
         Self { specs, key, std: config.initializer_range }
     }
@@ -44,11 +44,16 @@ impl Initialiser {
 impl ParameterSource for Initialiser {
     fn values(&mut self, path: &str) -> Result<TensorData, ModelError> {
         let spec = &self.specs[path];
-        let len = spec.shape.iter().product();
+        let len = spec.num_elements();
         let values = match spec.role {
             Role::Bias => vec![0.0; len],
             Role::Scale => vec![1.0; len],
             Role::Weight => self.draw(spec, len),
+            Role::Recurrent(hidden) => {
+                let bound = 1.0 / (hidden as f64).sqrt();
+                let mut stream = self.key.purpose(&spec.name).stream();
+                (0..len).map(|_| ((2.0 * stream.uniform() - 1.0) * bound) as f32).collect()
+            }
             Role::PaddedEmbedding(padding) => {
                 let mut values = self.draw(spec, len);
                 if let Some(row) = padding {
@@ -100,6 +105,7 @@ impl<B: Backend> Builder<'_, B> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Architecture;
 
     fn config() -> EncoderConfig {
         EncoderConfig {
@@ -115,7 +121,35 @@ mod tests {
     }
 
     fn values(key: Key, path: &str) -> Vec<f32> {
-        Initialiser::new(&config(), key).values(path).unwrap().to_vec().unwrap()
+        values_of(&config(), key, path)
+    }
+
+    fn values_of(config: &EncoderConfig, key: Key, path: &str) -> Vec<f32> {
+        let mut initialiser = Initialiser::new(config, Head::SequenceClassification, key);
+        initialiser.values(path).unwrap().to_vec().unwrap()
+    }
+
+    #[test]
+    fn a_gru_starts_as_pytorchs() {
+        let config = EncoderConfig { hidden_size: 25, ..EncoderConfig::of(Architecture::BiGru) };
+        for path in ["encoder.gru.forward.hidden.weight", "encoder.gru.reverse.input.bias"] {
+            let values = values_of(&config, Key::new(1), path);
+            assert!(values.iter().all(|value| value.abs() <= 0.2), "{path}: {values:?}");
+            let largest = values.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+            let mean = values.iter().sum::<f32>() / values.len() as f32;
+            assert!(largest > 0.19 && mean.abs() < 0.03, "{path}: largest {largest}, mean {mean}");
+        }
+    }
+
+    #[test]
+    fn robertas_padding_position_is_zero() {
+        let config = EncoderConfig {
+            hidden_size: 4,
+            num_attention_heads: 2,
+            ..EncoderConfig::of(Architecture::Roberta)
+        };
+        let positions = values_of(&config, Key::new(1), "encoder.embeddings.position_embeddings.weight");
+        assert!(positions[4..8].iter().all(|&x| x == 0.0) && positions[0] != 0.0 && positions[8] != 0.0);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::dropout::Dropout;
 use crate::exact::LayerNorm;
 use crate::init::Builder;
 use crate::packing::Layout;
-use crate::{Activation, EncoderConfig, ModelError, OutputRequest};
+use crate::{Activation, Architecture, EncoderConfig, ModelError, OutputRequest};
 
 /// The position-wise feed-forward block with its residual and LayerNorm.
 #[derive(Module, Debug)]
@@ -33,7 +33,11 @@ impl<B: Backend> FeedForward<B> {
             output: builder.linear(&format!("{path}.output"))?,
             layer_norm: builder.layer_norm(&format!("{path}.layer_norm"), config.layer_norm_eps)?,
             activation: config.hidden_act,
-            dropout: config.hidden_dropout_prob,
+            // ALBERT drops nothing here.
+            dropout: match config.architecture {
+                Architecture::Albert => 0.0,
+                _ => config.hidden_dropout_prob,
+            },
         })
     }
 

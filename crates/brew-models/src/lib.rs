@@ -11,6 +11,7 @@
 //! ```
 
 mod activation;
+mod architecture;
 mod attention;
 mod classification;
 mod config;
@@ -20,6 +21,7 @@ mod encoder;
 mod error;
 mod exact;
 mod export;
+mod gru;
 mod head;
 mod import;
 mod init;
@@ -29,6 +31,8 @@ mod output;
 mod packing;
 mod parameters;
 mod pickle;
+mod presets;
+mod span_classification;
 mod state;
 #[cfg(test)]
 mod tiny;
@@ -36,17 +40,22 @@ mod token_classification;
 mod torch_archive;
 
 pub use activation::Activation;
+pub use architecture::{Architecture, Head, ProblemType};
 pub use attention::SelfAttention;
-pub use classification::{Pooler, SequenceClassifier, StudentHead};
+pub use classification::SequenceClassifier;
 pub use config::EncoderConfig;
 pub use embeddings::Embeddings;
 pub use encoder::Encoder;
 pub use error::{Misfit, ModelError, ShapeMismatch};
 pub use exact::LayerNorm;
 pub use export::{TOKENIZER_FILES, save_pretrained};
-pub use head::PretrainedModel;
+pub use gru::{BiGru, GruDirection};
+pub use head::{Pooler, PretrainedModel, StudentHead};
 pub use import::{LoadOptions, Pretrained, from_state_dict, load_pretrained};
 pub use layer::{EncoderLayer, FeedForward};
+pub use names::count_parameters;
 pub use output::{EncoderInput, EncoderOutput, Mode, ModelOutput, OutputRequest};
 pub use parameters::{ParameterRow, ParameterTable};
+pub use presets::StudentPreset;
+pub use span_classification::{SpanClassifier, SpanOutput};
 pub use token_classification::TokenClassifier;

@@ -1,6 +1,6 @@
-//! Every parameter of a BERT by its path in the Burn module and its name in a Hugging Face file.
+//! Every parameter of a model by its path in the Burn module and its name in a Hugging Face file.
 
-use crate::EncoderConfig;
+use crate::{Architecture, EncoderConfig, Head};
 
 /// How a parameter starts when no checkpoint gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub(crate) enum Role {
     Bias,
     /// One.
     Scale,
+    /// U(−1/√h, 1/√h) with this h, as PyTorch starts the weights and biases of a GRU.
+    Recurrent(usize),
 }
 
 /// One parameter: where it is in the module, what files call it, and how it is laid out in both.
@@ -39,76 +41,138 @@ impl ParameterSpec {
         shape
     }
 
-    pub(crate) fn is_head(&self) -> bool {
-        self.path.starts_with("classifier.")
+    pub(crate) fn num_elements(&self) -> usize {
+        self.shape.iter().product()
     }
 
+    /// Whether it belongs to the last layer, the one that makes logits.
+    pub(crate) fn is_head(&self) -> bool {
+        self.path.starts_with("classifier.") || self.path.starts_with("qa_outputs.")
+    }
+
+    /// Whether it belongs to the layer between encoder and classifier, whatever the family calls it.
     pub(crate) fn is_pooler(&self) -> bool {
         self.path.starts_with("pooler.")
     }
 }
 
-/// The parameters of a [`PretrainedModel`](crate::PretrainedModel), with or without a pooler, in the order of the
-/// module.
-pub(crate) fn parameter_specs(config: &EncoderConfig, has_pooler: bool) -> Vec<ParameterSpec> {
-    let hidden = config.hidden_size;
+/// Numbers of a span classifier for each token: start and end.
+pub(crate) const SPAN_OUTPUTS: usize = 2;
+
+/// The parameters of a model with this head, or of the encoder alone, in the order of the module.
+pub(crate) fn parameter_specs(config: &EncoderConfig, head: Option<Head>) -> Vec<ParameterSpec> {
     let mut list = SpecList(Vec::new());
-    let embeddings = [
-        ("word_embeddings", config.vocab_size, Role::PaddedEmbedding(config.pad_token_id)),
-        ("position_embeddings", config.max_position_embeddings, Role::Weight),
-        ("token_type_embeddings", config.type_vocab_size, Role::Weight),
-    ];
-    for (table, rows, role) in embeddings {
-        list.add(
-            format!("encoder.embeddings.{table}.weight"),
-            format!("bert.embeddings.{table}.weight"),
-            &[rows, hidden],
-            false,
-            role,
-        );
-    }
-    list.layer_norm("encoder.embeddings.layer_norm", "bert.embeddings.LayerNorm", hidden);
-    for layer in 0..config.num_hidden_layers {
-        let path = format!("encoder.layers.{layer}");
-        let name = format!("bert.encoder.layer.{layer}");
-        for part in ["query", "key", "value"] {
-            list.linear(
-                &format!("{path}.attention.{part}"),
-                &format!("{name}.attention.self.{part}"),
-                hidden,
-                hidden,
-            );
+    list.embeddings(config);
+    match config.architecture {
+        Architecture::BiGru => list.gru(config),
+        _ => {
+            for layer in 0..distinct_layers(config) {
+                list.layer(config, layer);
+            }
         }
-        list.linear(
-            &format!("{path}.attention.output"),
-            &format!("{name}.attention.output.dense"),
-            hidden,
-            hidden,
-        );
-        list.layer_norm(
-            &format!("{path}.attention.layer_norm"),
-            &format!("{name}.attention.output.LayerNorm"),
-            hidden,
-        );
-        let wide = config.intermediate_size;
-        list.linear(
-            &format!("{path}.feed_forward.intermediate"),
-            &format!("{name}.intermediate.dense"),
-            hidden,
-            wide,
-        );
-        list.linear(&format!("{path}.feed_forward.output"), &format!("{name}.output.dense"), wide, hidden);
-        list.layer_norm(
-            &format!("{path}.feed_forward.layer_norm"),
-            &format!("{name}.output.LayerNorm"),
-            hidden,
-        );
     }
-    if has_pooler {
-        list.linear("pooler.dense", "bert.pooler.dense", hidden, hidden);
+    let (hidden, labels) = (config.hidden_size, config.num_labels());
+    match head {
+        None => {}
+        Some(Head::SequenceClassification) => {
+            if let Some(name) = pooler_name(config.architecture) {
+                list.linear("pooler.dense", name, hidden, hidden);
+            }
+            list.linear("classifier", sequence_classifier_name(config.architecture), hidden, labels);
+        }
+        Some(Head::TokenClassification) => list.linear("classifier", "classifier", hidden, labels),
+        Some(Head::QuestionAnswering) => list.linear("qa_outputs", "qa_outputs", hidden, SPAN_OUTPUTS),
     }
-    list.linear("classifier", "classifier", hidden, config.num_labels());
     list.0
+}
+
+/// The number of parameters of an encoder, embeddings included, pooler and head not, as TextBrewer's tables count
+/// them. Nothing is built.
+///
+/// ```
+/// use brew_models::{EncoderConfig, count_parameters};
+///
+/// let bert_base_cased = EncoderConfig { vocab_size: 28996, ..EncoderConfig::default() };
+/// assert_eq!(count_parameters(&bert_base_cased), 107_719_680);
+/// ```
+pub fn count_parameters(config: &EncoderConfig) -> usize {
+    parameter_specs(config, None).iter().map(ParameterSpec::num_elements).sum()
+}
+
+/// How many layers have parameters of their own.
+pub(crate) fn distinct_layers(config: &EncoderConfig) -> usize {
+    match config.architecture {
+        Architecture::BiGru => 0,
+        Architecture::Albert => config.num_hidden_groups * config.inner_group_num,
+        _ => config.num_hidden_layers,
+    }
+}
+
+/// What files call the dense layer between a text's first token and its classifier.
+const fn pooler_name(architecture: Architecture) -> Option<&'static str> {
+    match architecture {
+        Architecture::Bert => Some("bert.pooler.dense"),
+        Architecture::Roberta | Architecture::XlmRoberta | Architecture::Electra => Some("classifier.dense"),
+        Architecture::DistilBert => Some("pre_classifier"),
+        Architecture::Albert => Some("albert.pooler"),
+        Architecture::BiGru => None,
+    }
+}
+
+const fn sequence_classifier_name(architecture: Architecture) -> &'static str {
+    match architecture {
+        Architecture::Roberta | Architecture::XlmRoberta | Architecture::Electra => "classifier.out_proj",
+        _ => "classifier",
+    }
+}
+
+/// What files call layer `n`, and in it query, key, value, attention's output, its LayerNorm, the two linear
+/// layers of the feed-forward block and the last LayerNorm.
+fn layer_names(config: &EncoderConfig, layer: usize) -> (String, [&'static str; 8]) {
+    match config.architecture {
+        Architecture::DistilBert => (
+            format!("distilbert.transformer.layer.{layer}"),
+            [
+                "attention.q_lin",
+                "attention.k_lin",
+                "attention.v_lin",
+                "attention.out_lin",
+                "sa_layer_norm",
+                "ffn.lin1",
+                "ffn.lin2",
+                "output_layer_norm",
+            ],
+        ),
+        Architecture::Albert => {
+            let (group, inner) = (layer / config.inner_group_num, layer % config.inner_group_num);
+            (
+                format!("albert.encoder.albert_layer_groups.{group}.albert_layers.{inner}"),
+                [
+                    "attention.query",
+                    "attention.key",
+                    "attention.value",
+                    "attention.dense",
+                    "attention.LayerNorm",
+                    "ffn",
+                    "ffn_output",
+                    "full_layer_layer_norm",
+                ],
+            )
+        }
+        architecture => (
+            format!("{}.encoder.layer.{layer}", architecture.prefix()),
+            [
+                "attention.self.query",
+                "attention.self.key",
+                "attention.self.value",
+                "attention.output.dense",
+                "attention.output.LayerNorm",
+                "intermediate.dense",
+                "output.dense",
+                "output.LayerNorm",
+            ],
+        ),
+    }
 }
 
 struct SpecList(Vec<ParameterSpec>);
@@ -127,13 +191,86 @@ impl SpecList {
         self.add(format!("{path}.gamma"), format!("{name}.weight"), &[width], false, Role::Scale);
         self.add(format!("{path}.beta"), format!("{name}.bias"), &[width], false, Role::Bias);
     }
+
+    fn embeddings(&mut self, config: &EncoderConfig) {
+        let (architecture, width) = (config.architecture, config.embedding_width());
+        let pad = config.pad_token_id;
+        let of_positions =
+            if architecture.offsets_positions() { Role::PaddedEmbedding(pad) } else { Role::Weight };
+        let mut tables = vec![("word_embeddings", config.vocab_size, Role::PaddedEmbedding(pad))];
+        if architecture.has_attention() {
+            tables.push(("position_embeddings", config.max_position_embeddings, of_positions));
+        }
+        if architecture.has_token_types() {
+            tables.push(("token_type_embeddings", config.type_vocab_size, Role::Weight));
+        }
+        let (path, prefix) = ("encoder.embeddings", architecture.prefix());
+        let name = if prefix.is_empty() { "embeddings".to_owned() } else { format!("{prefix}.embeddings") };
+        for (table, rows, role) in tables {
+            self.add(
+                format!("{path}.{table}.weight"),
+                format!("{name}.{table}.weight"),
+                &[rows, width],
+                false,
+                role,
+            );
+        }
+        if architecture.has_attention() {
+            self.layer_norm(&format!("{path}.layer_norm"), &format!("{name}.LayerNorm"), width);
+        }
+        if let Some(projection) = projection_name(config) {
+            self.linear(&format!("{path}.projection"), projection, width, config.hidden_size);
+        }
+    }
+
+    fn layer(&mut self, config: &EncoderConfig, layer: usize) {
+        let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+        let path = format!("encoder.layers.{layer}");
+        let (name, [query, key, value, output, norm, lower, upper, last_norm]) = layer_names(config, layer);
+        let named = |part: &str| format!("{name}.{part}");
+        for (part, in_file) in [("query", query), ("key", key), ("value", value), ("output", output)] {
+            self.linear(&format!("{path}.attention.{part}"), &named(in_file), hidden, hidden);
+        }
+        self.layer_norm(&format!("{path}.attention.layer_norm"), &named(norm), hidden);
+        self.linear(&format!("{path}.feed_forward.intermediate"), &named(lower), hidden, wide);
+        self.linear(&format!("{path}.feed_forward.output"), &named(upper), wide, hidden);
+        self.layer_norm(&format!("{path}.feed_forward.layer_norm"), &named(last_norm), hidden);
+    }
+
+    /// PyTorch's names of a GRU of one layer and two directions.
+    fn gru(&mut self, config: &EncoderConfig) {
+        let (width, hidden) = (config.embedding_width(), config.hidden_size);
+        let role = Role::Recurrent(hidden);
+        for (direction, suffix) in [("forward", ""), ("reverse", "_reverse")] {
+            for (part, in_file, input) in [("input", "ih", width), ("hidden", "hh", hidden)] {
+                let path = format!("encoder.gru.{direction}.{part}");
+                let name = |what: &str| format!("gru.{what}_{in_file}_l0{suffix}");
+                self.add(format!("{path}.weight"), name("weight"), &[input, 3 * hidden], true, role);
+                self.add(format!("{path}.bias"), name("bias"), &[3 * hidden], false, role);
+            }
+        }
+        self.linear("encoder.gru.dense", "dense", 2 * hidden, hidden);
+    }
+}
+
+/// What files call the layer that brings the embeddings to the width of the layers; `None` where there is none.
+pub(crate) fn projection_name(config: &EncoderConfig) -> Option<&'static str> {
+    match config.architecture {
+        Architecture::Albert => Some("albert.encoder.embedding_hidden_mapping_in"),
+        Architecture::Electra if config.embedding_width() != config.hidden_size => {
+            Some("electra.embeddings_project")
+        }
+        _ => None,
+    }
 }
 
 /// The name a tensor of a file has in today's transformers: checkpoints of the bare encoder lack
-/// the `bert.` prefix, and the oldest ones call LayerNorm's parameters `gamma` and `beta`.
-pub(crate) fn canonical_name(name: &str) -> String {
-    let bare = ["embeddings.", "encoder.", "pooler."].iter().any(|part| name.starts_with(part));
-    let mut canonical = if bare { format!("bert.{name}") } else { name.to_owned() };
+/// the family's prefix, and the oldest ones call LayerNorm's parameters `gamma` and `beta`.
+pub(crate) fn canonical_name(architecture: Architecture, name: &str) -> String {
+    let prefix = architecture.prefix();
+    let parts = ["embeddings.", "embeddings_project.", "encoder.", "transformer.", "pooler."];
+    let bare = !prefix.is_empty() && parts.iter().any(|part| name.starts_with(part));
+    let mut canonical = if bare { format!("{prefix}.{name}") } else { name.to_owned() };
     for (old, new) in [(".LayerNorm.gamma", ".LayerNorm.weight"), (".LayerNorm.beta", ".LayerNorm.bias")] {
         if let Some(stem) = canonical.strip_suffix(old) {
             canonical = format!("{stem}{new}");
@@ -149,49 +286,38 @@ pub(crate) enum Leftover {
     Buffer,
     /// A head of pretraining, or a pooler, of which a model made from a pretrained checkpoint lets go.
     Unneeded,
+    /// A layer of a classifier, of which a model lets go that starts with a new one.
+    Classifier,
     /// Nothing that is known.
     Unknown,
 }
 
-pub(crate) fn classify_leftover(canonical: &str) -> Leftover {
-    match canonical {
-        "bert.embeddings.position_ids" | "bert.embeddings.token_type_ids" => Leftover::Buffer,
-        name if ["cls.predictions.", "cls.seq_relationship.", "bert.pooler."]
-            .iter()
-            .any(|part| name.starts_with(part)) =>
-        {
-            Leftover::Unneeded
+pub(crate) fn classify_leftover(architecture: Architecture, canonical: &str) -> Leftover {
+    let pretraining: &[&str] = match architecture {
+        Architecture::Bert => &["cls.predictions.", "cls.seq_relationship."],
+        Architecture::Roberta | Architecture::XlmRoberta => &["lm_head."],
+        Architecture::Electra => {
+            &["discriminator_predictions.", "generator_predictions.", "generator_lm_head."]
+        }
+        Architecture::DistilBert => &["vocab_transform.", "vocab_layer_norm.", "vocab_projector."],
+        Architecture::Albert => &["predictions.", "sop_classifier."],
+        Architecture::BiGru => &[],
+    };
+    let starts_with = |part: &&str| canonical.starts_with(*part);
+    let of_encoder = canonical
+        .strip_prefix(architecture.prefix())
+        .and_then(|rest| rest.strip_prefix('.'))
+        .unwrap_or_default();
+    match of_encoder {
+        "embeddings.position_ids" | "embeddings.token_type_ids" => Leftover::Buffer,
+        name if name.starts_with("pooler.") => Leftover::Unneeded,
+        _ if pretraining.iter().any(starts_with) => Leftover::Unneeded,
+        _ if ["classifier.", "pre_classifier.", "qa_outputs."].iter().any(starts_with) => {
+            Leftover::Classifier
         }
         _ => Leftover::Unknown,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn old_and_bare_names_become_todays() {
-        for (old, new) in [
-            ("embeddings.word_embeddings.weight", "bert.embeddings.word_embeddings.weight"),
-            ("bert.embeddings.LayerNorm.gamma", "bert.embeddings.LayerNorm.weight"),
-            (
-                "encoder.layer.3.attention.output.LayerNorm.beta",
-                "bert.encoder.layer.3.attention.output.LayerNorm.bias",
-            ),
-            ("pooler.dense.bias", "bert.pooler.dense.bias"),
-            ("classifier.weight", "classifier.weight"),
-        ] {
-            assert_eq!(canonical_name(old), new);
-        }
-    }
-
-    #[test]
-    fn leftovers_are_told_apart() {
-        assert_eq!(classify_leftover("bert.embeddings.position_ids"), Leftover::Buffer);
-        assert_eq!(classify_leftover("cls.predictions.bias"), Leftover::Unneeded);
-        assert_eq!(classify_leftover("bert.pooler.dense.bias"), Leftover::Unneeded);
-        assert_eq!(classify_leftover("qa_outputs.weight"), Leftover::Unknown);
-        assert_eq!(classify_leftover("bert.encoder.layer.9.output.dense.bias"), Leftover::Unknown);
-    }
-}
+mod tests;

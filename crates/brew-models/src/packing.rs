@@ -16,6 +16,10 @@ pub(crate) struct Layout<B: Backend> {
     pub(crate) length: usize,
     /// `[batch, 1, 1, length]`, added to the scores.
     pub(crate) mask: Tensor<B, 4>,
+    /// `[batch, length]`, 1 at tokens.
+    pub(crate) tokens: Tensor<B, 2>,
+    /// Whether every position is known to be a token.
+    pub(crate) is_full: bool,
     packing: Option<Packing<B>>,
 }
 
@@ -40,7 +44,8 @@ impl<B: Backend> Layout<B> {
     pub(crate) fn new(mask: Tensor<B, 2>, lengths: Option<&[usize]>) -> Self {
         let [batch, length] = mask.dims();
         let packing = lengths.and_then(|lengths| Packing::new(lengths, batch, length, &mask.device()));
-        Self { batch, length, mask: additive_mask(mask), packing }
+        let is_full = lengths.is_some_and(|lengths| lengths.iter().all(|&count| count == length));
+        Self { batch, length, mask: additive_mask(mask.clone()), tokens: mask, is_full, packing }
     }
 
     /// Whether there may be rows of padding.

@@ -6,7 +6,9 @@ use burn::module::Module;
 use burn::tensor::backend::Backend;
 use serde_json::{Value, json};
 
+use crate::names::parameter_specs;
 use crate::state::visit_parameters;
+use crate::{EncoderConfig, Head};
 
 /// One group of parameters: a module, or a single parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,27 +52,49 @@ impl ParameterTable {
     /// Counts a module's parameters in groups of at most `max_depth` path components (`None`: down
     /// to each parameter).
     pub fn new<B: Backend, M: Module<B>>(module: &M, max_depth: Option<usize>) -> Self {
-        let mut rows: Vec<ParameterRow> = Vec::new();
-        let mut total = 0;
-        // Parameters come depth first, so a group's row is among the last ones, one a depth.
-        let mut open: Vec<usize> = Vec::new();
+        let mut table = Self { total: 0, rows: Vec::new() };
+        let mut open = Vec::new();
         visit_parameters(module, |path, shape, _| {
-            let count = shape.iter().product::<usize>();
-            total += count;
-            let parts: Vec<&str> = path.split('.').collect();
-            for depth in 0..parts.len().min(max_depth.unwrap_or(usize::MAX)) {
-                let name = parts[..=depth].join(".");
-                match open.get(depth) {
-                    Some(&row) if rows[row].name == name => rows[row].parameters += count,
-                    _ => {
-                        open.truncate(depth);
-                        open.push(rows.len());
-                        rows.push(ParameterRow { name, depth, parameters: count });
-                    }
+            table.add(path, shape.iter().product(), max_depth, &mut open);
+        });
+        table
+    }
+
+    /// The table of the model that a configuration describes, with this head or as an encoder alone. Nothing is
+    /// built.
+    ///
+    /// ```
+    /// use brew_models::{ParameterTable, StudentPreset, count_parameters};
+    ///
+    /// let config = StudentPreset::T4Tiny.config(28996);
+    /// let table = ParameterTable::of_config(&config, None, Some(2));
+    /// assert_eq!(table.total, count_parameters(&config));
+    /// ```
+    pub fn of_config(config: &EncoderConfig, head: Option<Head>, max_depth: Option<usize>) -> Self {
+        let mut table = Self { total: 0, rows: Vec::new() };
+        let mut open = Vec::new();
+        for spec in parameter_specs(config, head) {
+            table.add(&spec.path, spec.num_elements(), max_depth, &mut open);
+        }
+        table
+    }
+
+    /// Counts one more parameter. They come depth first, so a group's row is among the last ones, one a depth:
+    /// `open` holds their numbers.
+    fn add(&mut self, path: &str, count: usize, max_depth: Option<usize>, open: &mut Vec<usize>) {
+        self.total += count;
+        let parts: Vec<&str> = path.split('.').collect();
+        for depth in 0..parts.len().min(max_depth.unwrap_or(usize::MAX)) {
+            let name = parts[..=depth].join(".");
+            match open.get(depth) {
+                Some(&row) if self.rows[row].name == name => self.rows[row].parameters += count,
+                _ => {
+                    open.truncate(depth);
+                    open.push(self.rows.len());
+                    self.rows.push(ParameterRow { name, depth, parameters: count });
                 }
             }
-        });
-        Self { total, rows }
+        }
     }
 
     /// A row's part of the whole, from 0 to 1.
@@ -141,12 +165,12 @@ impl fmt::Display for ParameterTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{EncoderConfig, SequenceClassifier};
+    use crate::SequenceClassifier;
     use brew_random::Key;
     use brew_testkit::TestBackend;
 
-    fn model() -> SequenceClassifier<TestBackend> {
-        let config = EncoderConfig {
+    fn config() -> EncoderConfig {
+        EncoderConfig {
             vocab_size: 100,
             hidden_size: 8,
             num_hidden_layers: 2,
@@ -154,8 +178,11 @@ mod tests {
             intermediate_size: 16,
             max_position_embeddings: 10,
             ..EncoderConfig::default()
-        };
-        SequenceClassifier::new(&config, Key::new(0), &Default::default())
+        }
+    }
+
+    fn model() -> SequenceClassifier<TestBackend> {
+        SequenceClassifier::new(&config(), Key::new(0), &Default::default())
     }
 
     #[test]
@@ -171,6 +198,8 @@ mod tests {
         assert_eq!(count("encoder.layers.1"), layer);
         assert_eq!(count("encoder.layers.1.attention.query.bias"), 8);
         assert_eq!(count("classifier"), 18);
+        let of_config = ParameterTable::of_config(&config(), Some(Head::SequenceClassification), None);
+        assert_eq!(of_config, table);
     }
 
     #[test]

@@ -101,14 +101,28 @@ pub(crate) fn transpose(data: TensorData) -> TensorData {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::init::{Initialiser, ParameterSource};
     use crate::names::parameter_specs;
-    use crate::{EncoderConfig, SequenceClassifier};
+    use crate::{
+        Architecture, EncoderConfig, PretrainedModel, SequenceClassifier, SpanClassifier, TokenClassifier,
+        tiny,
+    };
     use brew_random::Key;
     use brew_testkit::TestBackend;
 
+    fn check<M: PretrainedModel<Backend = TestBackend>>(config: &EncoderConfig) {
+        let mut draw = Initialiser::new(config, M::HEAD, Key::new(0));
+        let model = M::from_parameters(config, &mut |path| draw.values(path), &Default::default()).unwrap();
+        let mut found = Vec::new();
+        visit_parameters(&model, |path, shape, _| found.push((path.to_owned(), shape.to_vec())));
+        let specs = parameter_specs(config, Some(M::HEAD)).into_iter();
+        let specs: Vec<_> = specs.map(|spec| (spec.path, spec.shape)).collect();
+        assert_eq!(found, specs, "{} {:?}", config.architecture, M::HEAD);
+    }
+
     #[test]
     fn paths_and_shapes_of_the_module_are_those_of_the_specs() {
-        let config = EncoderConfig {
+        let many_layers = EncoderConfig {
             vocab_size: 11,
             hidden_size: 4,
             num_hidden_layers: 12,
@@ -119,11 +133,12 @@ mod tests {
             ..EncoderConfig::default()
         }
         .with_num_labels(7);
-        let model = SequenceClassifier::<TestBackend>::new(&config, Key::new(0), &Default::default());
-        let mut found = Vec::new();
-        visit_parameters(&model, |path, shape, _| found.push((path.to_owned(), shape.to_vec())));
-        let specs: Vec<_> = parameter_specs(&config, true).into_iter().map(|s| (s.path, s.shape)).collect();
-        assert_eq!(found, specs);
+        let of_families = Architecture::ALL.map(tiny::config_of);
+        for config in of_families.iter().chain([&many_layers]) {
+            check::<SequenceClassifier<TestBackend>>(config);
+            check::<TokenClassifier<TestBackend>>(config);
+            check::<SpanClassifier<TestBackend>>(config);
+        }
     }
 
     #[test]

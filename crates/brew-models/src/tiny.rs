@@ -12,7 +12,8 @@ use burn::tensor::{Tensor, TensorData, bf16, f16};
 use safetensors::{Dtype, tensor::TensorView};
 use zip::write::SimpleFileOptions;
 
-use crate::{EncoderConfig, PretrainedModel, SequenceClassifier};
+use crate::names::{ParameterSpec, parameter_specs};
+use crate::{Activation, Architecture, EncoderConfig, Head, SequenceClassifier};
 
 pub(crate) type Weights = BTreeMap<String, TensorData>;
 
@@ -34,14 +35,50 @@ pub(crate) fn model() -> SequenceClassifier<TestBackend> {
     SequenceClassifier::new(&config(), Key::new(7), &Default::default())
 }
 
+/// A tiny configuration of each family; ALBERT's has two groups of two layers, run four times in all.
+pub(crate) fn config_of(architecture: Architecture) -> EncoderConfig {
+    let config = EncoderConfig { architecture, ..config() };
+    match architecture {
+        Architecture::Roberta | Architecture::XlmRoberta => {
+            EncoderConfig { pad_token_id: Some(1), max_position_embeddings: 11, type_vocab_size: 1, ..config }
+        }
+        Architecture::Electra => EncoderConfig { embedding_size: Some(6), ..config },
+        Architecture::DistilBert => {
+            EncoderConfig { classifier_dropout: Some(0.2), qa_dropout: 0.1, ..config }
+        }
+        Architecture::Albert => EncoderConfig {
+            embedding_size: Some(6),
+            num_hidden_layers: 4,
+            num_hidden_groups: 2,
+            inner_group_num: 2,
+            hidden_act: Activation::GeluNew,
+            ..config
+        },
+        Architecture::BiGru => EncoderConfig {
+            vocab_size: config.vocab_size,
+            embedding_size: Some(6),
+            hidden_size: config.hidden_size,
+            initializer_range: config.initializer_range,
+            labels: config.labels,
+            ..EncoderConfig::of(architecture)
+        },
+        _ => config,
+    }
+}
+
 /// Weights none of which are 0 or 1, so that a lost bias or scale shows.
 pub(crate) fn weights() -> Weights {
-    let mut weights = model().state_dict(&config()).unwrap();
-    for (name, data) in &mut weights {
-        let len = data.num_elements();
-        *data = TensorData::new(Key::new(8).purpose(name).normal(len, 0.3), data.shape.clone());
-    }
-    weights
+    weights_of(&config(), Head::SequenceClassification)
+}
+
+/// The same of any configuration and head.
+pub(crate) fn weights_of(config: &EncoderConfig, head: Head) -> Weights {
+    let draw = |spec: ParameterSpec| {
+        let values = Key::new(8).purpose(&spec.name).normal(spec.num_elements(), 0.3);
+        let data = TensorData::new(values, spec.file_shape());
+        (spec.name, data)
+    };
+    parameter_specs(config, Some(head)).into_iter().map(draw).collect()
 }
 
 /// The gradients of a module's parameters by path, those that have one.

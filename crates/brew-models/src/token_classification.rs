@@ -1,4 +1,4 @@
-//! BERT with a classifier over each token.
+//! A model with a classifier over each token.
 
 use brew_random::Key;
 use burn::module::Module;
@@ -7,11 +7,14 @@ use burn::tensor::{TensorData, backend::Backend};
 
 use crate::dropout::Dropout;
 use crate::encoder::Encoder;
+use crate::head::{self, StudentHead};
 use crate::init::{Builder, Initialiser, ParameterSource};
-use crate::{EncoderConfig, EncoderInput, Mode, ModelError, ModelOutput, OutputRequest, PretrainedModel};
+use crate::{
+    EncoderConfig, EncoderInput, Head, Mode, ModelError, ModelOutput, OutputRequest, PretrainedModel,
+};
 
-/// BERT's encoder and a linear classifier over each token, without a pooler: transformers'
-/// `BertForTokenClassification`.
+/// An encoder of any family and a linear classifier over each token, without a pooler: transformers'
+/// `BertForTokenClassification`, `ElectraForTokenClassification` and so on.
 ///
 /// ```
 /// use brew_models::{EncoderConfig, TokenClassifier, EncoderInput, Mode, OutputRequest};
@@ -54,7 +57,7 @@ impl<B: Backend> TokenClassifier<B> {
     /// # Errors
     /// What [`EncoderConfig::validate`] finds.
     pub fn try_new(config: &EncoderConfig, key: Key, device: &B::Device) -> Result<Self, ModelError> {
-        Self::build(config, &mut Initialiser::new(config, key), device)
+        Self::build(config, &mut Initialiser::new(config, Self::HEAD, key), device)
     }
 
     fn build(
@@ -67,8 +70,23 @@ impl<B: Backend> TokenClassifier<B> {
         Ok(Self {
             encoder: Encoder::build(&mut builder, "encoder", config)?,
             classifier: builder.linear("classifier")?,
-            dropout: config.classifier_dropout_rate(),
+            dropout: config.head_dropout_rate(Self::HEAD),
         })
+    }
+
+    /// A student of some of a teacher's layers, as
+    /// [`SequenceClassifier::from_layers`](crate::SequenceClassifier::from_layers).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_layers<T: Backend>(
+        teacher: &TokenClassifier<T>,
+        teacher_config: &EncoderConfig,
+        layers: &[usize],
+        head: StudentHead,
+        device: &B::Device,
+    ) -> Result<(Self, EncoderConfig), ModelError> {
+        head::from_layers(teacher, teacher_config, layers, head, device)
     }
 
     /// Logits of each token, and what else is asked for.
@@ -79,22 +97,20 @@ impl<B: Backend> TokenClassifier<B> {
     /// - the others as in [`ModelOutput`]
     ///
     /// # Panics
-    /// If the length is above the model's `max_position_embeddings`, the three inputs differ in shape,
-    /// or (on most backends) an id is beyond its embedding.
+    /// As [`Encoder::forward`].
     pub fn forward(&self, input: EncoderInput<B>, request: OutputRequest, mode: Mode) -> ModelOutput<B, 3> {
         let [batch, length] = input.input_ids.dims();
         let mut dropout = Dropout::new(mode);
-        let (output, layout) = self.encoder.forward_with(input, request, &mut dropout);
-        let rows = dropout.apply(output.last_hidden.clone(), self.dropout);
-        let logits = layout.unpack(self.classifier.forward(rows));
-        ModelOutput::new(logits.reshape([batch as i64, length as i64, -1]), output)
+        let encoded = self.encoder.forward_with(input, request, &mut dropout);
+        let rows = dropout.apply(encoded.output.last_hidden.clone(), self.dropout);
+        let logits = encoded.layout.unpack(self.classifier.forward(rows));
+        ModelOutput::new(logits.reshape([batch as i64, length as i64, -1]), encoded.output)
     }
 }
 
 impl<B: Backend> PretrainedModel for TokenClassifier<B> {
     type Backend = B;
-    const ARCHITECTURE: &'static str = "BertForTokenClassification";
-    const HAS_POOLER: bool = false;
+    const HEAD: Head = Head::TokenClassification;
 
     fn from_parameters(
         config: &EncoderConfig,

@@ -1,9 +1,11 @@
 //! What the tests of the other crates share: the test backend and the golden loader.
 
 mod close;
+mod data;
 mod golden;
 
 pub use close::assert_close;
+pub use data::real_data;
 pub use golden::{GoldenTensor, golden_dir, golden_dirs, read_json, read_safetensors};
 
 /// The backend that unit tests run on.

@@ -4,10 +4,13 @@ use std::borrow::Cow;
 
 use brew_data::{Augmenter, Batch, BatchSampler, Collator, DataError, Feature, Targets};
 use brew_distillers::{
-    Adaptor, AdaptorOutput, BatchSource, Counted, DistillError, EpochBatches, ForwardContext,
+    Adaptor, AdaptorOutput, BatchSource, Counted, DistillError, EpochBatches, ForwardContext, MASKED_LOGIT,
 };
 use brew_losses::{FeatureTensor, binary_cross_entropy, cross_entropy, squared_error};
-use brew_models::{EncoderInput, Mode, ModelOutput, OutputRequest, SequenceClassifier, TokenClassifier};
+use brew_models::{
+    EncoderInput, EncoderOutput, Mode, ModelOutput, OutputRequest, SequenceClassifier, SpanClassifier,
+    TokenClassifier,
+};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
 
@@ -26,7 +29,7 @@ impl<B: Backend> Adaptor<B, SequenceClassifier<B>, Batch<B>> for ClassifierAdapt
     ) -> Result<AdaptorOutput<B>, DistillError> {
         let output = model.forward(encoder_input(batch), request(context), mode(context));
         let logits = output.logits.clone();
-        Ok(adaptor_output(output, logits.clone().into(), logits, batch))
+        Ok(head_output(output, logits.clone().into(), logits, batch))
     }
 }
 
@@ -46,8 +49,39 @@ impl<B: Backend> Adaptor<B, TokenClassifier<B>, Batch<B>> for TokenClassifierAda
     ) -> Result<AdaptorOutput<B>, DistillError> {
         let output = model.forward(encoder_input(batch), request(context), mode(context));
         let logits = output.logits.clone();
-        let output = adaptor_output(output, logits.clone().into(), logits.flatten(0, 1), batch);
+        let output = head_output(output, logits.clone().into(), logits.flatten(0, 1), batch);
         Ok(AdaptorOutput { logits_mask: vec![batch.attention_mask.clone()], ..output })
+    }
+}
+
+/// Runs a span classifier on a batch of questions with their texts and gives what [`ClassifierAdaptor`] gives, with
+/// two `logits` of `[batch, length]`, of the start and of the end: at padding [`MASKED_LOGIT`], so that no
+/// probability falls there; `losses` is the mean of both cross-entropies, `labels` are the two places, and
+/// `logits_mask` the real tokens.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SpanAdaptor;
+
+impl<B: Backend> Adaptor<B, SpanClassifier<B>, Batch<B>> for SpanAdaptor {
+    fn adapt(
+        &self,
+        model: &SpanClassifier<B>,
+        batch: &Batch<B>,
+        context: ForwardContext,
+    ) -> Result<AdaptorOutput<B>, DistillError> {
+        let output = model.forward(encoder_input(batch), request(context), mode(context));
+        let is_padding = batch.attention_mask.clone().equal_elem(0.0);
+        let logits = [output.start_logits, output.end_logits]
+            .map(|logits| logits.mask_fill(is_padding.clone(), MASKED_LOGIT));
+        let mut adapted = encoder_output(output.encoder, batch);
+        if let Some(Targets::Spans { starts, ends }) = &batch.targets {
+            let [start, end] = logits.clone();
+            let loss = cross_entropy(start, starts.clone()) + cross_entropy(end, ends.clone());
+            adapted.losses = vec![loss / 2.0];
+            adapted.labels = vec![starts.clone(), ends.clone()];
+        }
+        adapted.logits = logits.map(FeatureTensor::from).into();
+        adapted.logits_mask = vec![batch.attention_mask.clone()];
+        Ok(adapted)
     }
 }
 
@@ -65,7 +99,7 @@ fn mode(context: ForwardContext) -> Mode {
 }
 
 /// What a model computed, by the names of distillers; `rows` are its logits as `[positions, classes]`.
-fn adaptor_output<B: Backend, const D: usize>(
+fn head_output<B: Backend, const D: usize>(
     output: ModelOutput<B, D>,
     logits: FeatureTensor<B>,
     rows: Tensor<B, 2>,
@@ -73,13 +107,30 @@ fn adaptor_output<B: Backend, const D: usize>(
 ) -> AdaptorOutput<B> {
     let labels: Vec<_> = batch.classes().into_iter().collect();
     let losses = batch.targets.iter().map(|targets| gold_loss(rows.clone(), targets)).collect();
+    let ModelOutput { logits: _, hidden_states, attentions, attention_scores, queries, keys, values } =
+        output;
     AdaptorOutput {
         logits: vec![logits],
         labels,
         losses,
+        hidden: hidden_states,
+        attention: attentions.into_iter().map(FeatureTensor::from).collect(),
+        attention_scores: attention_scores.into_iter().map(FeatureTensor::from).collect(),
+        queries,
+        keys,
+        values,
+        inputs_mask: Some(batch.attention_mask.clone()),
+        ..AdaptorOutput::default()
+    }
+}
+
+/// What an encoder computed, by the names of distillers.
+fn encoder_output<B: Backend>(output: EncoderOutput<B>, batch: &Batch<B>) -> AdaptorOutput<B> {
+    let features = |list: Vec<Tensor<B, 4>>| list.into_iter().map(FeatureTensor::from).collect();
+    AdaptorOutput {
         hidden: output.hidden_states,
-        attention: output.attentions.into_iter().map(FeatureTensor::from).collect(),
-        attention_scores: output.attention_scores.into_iter().map(FeatureTensor::from).collect(),
+        attention: features(output.attentions),
+        attention_scores: features(output.attention_scores),
         queries: output.queries,
         keys: output.keys,
         values: output.values,

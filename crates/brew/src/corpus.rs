@@ -1,168 +1,132 @@
-//! The examples of a task's files: read, encoded, judged.
+//! The examples of a task's files: read, encoded, judged. One file a task.
 
+mod classes;
+mod flags;
+mod questions;
+mod tags;
+mod values;
+
+use std::fmt::Debug;
 use std::path::Path;
+use std::sync::Arc;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, ClassificationReport, DataError, Example, Feature, LabelSet,
-    RawExample, TextTokenizer, label_examples, read_examples, unlabelled_examples,
+    AlignedFeature, AlignedTokenizer, Example, Feature, LabelSet, Split as Part, TargetedExample,
+    TextTokenizer,
 };
 
-use crate::classification::{argmax, probabilities};
-use crate::{ClassPrediction, DataConfig, Prediction, RunError, TaskKind, TaskReport};
+use crate::{DataConfig, Prediction, RunError, TaskKind, TaskReport};
+
+/// What the features of a file are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be learned from.
+    Training,
+    /// To be predicted for.
+    Prediction,
+}
 
 /// The rows of one file, as read.
-#[derive(Debug, Clone)]
-pub(crate) enum Rows {
-    /// Texts or pairs with a class.
-    Classes(Vec<RawExample>),
+pub(crate) trait Corpus: Debug {
+    /// Keeps the first so many rows.
+    fn truncate(&mut self, count: usize);
+
+    /// The labels that occur; `None` where a row has none, so that there may be more of them.
+    fn labels(&self) -> Result<Option<LabelSet>, RunError>;
+
+    /// Refuses rows of which nothing is known, which can be neither learned from without a teacher nor judged by.
+    fn require_labels(&self) -> Result<(), RunError>;
+
+    /// Forgets what is known of the rows.
+    fn forget_labels(&mut self);
+
+    /// Adds the rows of another file, without what is known of them, and numbered apart from these.
+    fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError>;
+
+    /// Labels and tokenizes the rows.
+    fn encode(
+        &self,
+        labels: &LabelSet,
+        tokenizer: &TextTokenizer,
+        data: &DataConfig,
+        purpose: Purpose,
+    ) -> Result<Split, RunError>;
+
+    /// The rows in the tokens of two tokenizers, at most so many of each; `None` where the task has no such.
+    fn encode_both(
+        &self,
+        labels: &LabelSet,
+        both: &AlignedTokenizer,
+        lengths: [usize; 2],
+    ) -> Result<Option<Vec<AlignedFeature>>, RunError>;
 }
 
 /// The tokenized examples of one file, and what judges a model's outputs for them.
 #[derive(Debug, Clone)]
 pub(crate) struct Split {
     pub(crate) features: Vec<Feature>,
-    judge: Judge,
+    /// What a user should know of how the file became features.
+    pub(crate) note: Option<String>,
+    judge: Arc<dyn Judge>,
 }
 
-#[derive(Debug, Clone)]
-enum Judge {
-    Classes,
-}
+/// Understands a model's outputs for the features of a file, in their order: see
+/// [`TaskModel::outputs`](crate::TaskModel::outputs).
+trait Judge: Debug + Send + Sync {
+    /// Scores against what is known of the examples.
+    fn report(&self, outputs: &[Vec<f32>]) -> Result<TaskReport, RunError>;
 
-impl Rows {
-    pub(crate) fn read(_task: TaskKind, path: &Path, data: &DataConfig) -> Result<Self, RunError> {
-        Ok(Self::Classes(read_examples(path, &data.columns)?))
-    }
-
-    /// Keeps the first so many rows.
-    pub(crate) fn truncate(&mut self, count: usize) {
-        match self {
-            Self::Classes(rows) => rows.truncate(count),
-        }
-    }
-
-    /// The labels that occur; `None` where a row has none, so that there may be more of them.
-    pub(crate) fn labels(&self) -> Result<Option<LabelSet>, RunError> {
-        match self {
-            Self::Classes(rows) if rows.iter().all(|row| row.label.is_some()) => {
-                Ok(Some(LabelSet::from_examples(rows)?))
-            }
-            Self::Classes(_) => Ok(None),
-        }
-    }
-
-    /// Adds the rows of another file, without what is known of them, and numbered apart from these.
-    pub(crate) fn add_unlabelled(&mut self, other: Self) {
-        match (self, other.without_labels()) {
-            (Self::Classes(rows), Self::Classes(more)) => {
-                let start = rows.last().map_or(0, |row| row.id + 1);
-                rows.extend(more.into_iter().zip(start..).map(|(row, id)| RawExample { id, ..row }));
-            }
-        }
-    }
-
-    /// Refuses rows of which nothing is known, which can be neither learned from without a teacher nor judged by.
-    pub(crate) fn require_labels(&self) -> Result<(), RunError> {
-        match self {
-            Self::Classes(rows) => match rows.iter().find(|row| row.label.is_none()) {
-                None => Ok(()),
-                Some(RawExample { origin, .. }) => {
-                    Err(DataError::MissingLabel { path: origin.path.to_path_buf(), line: origin.line }.into())
-                }
-            },
-        }
-    }
-
-    /// The rows without what is known of them, as they are predicted for.
-    pub(crate) fn without_labels(self) -> Self {
-        match self {
-            Self::Classes(rows) => {
-                Self::Classes(rows.into_iter().map(|row| RawExample { label: None, ..row }).collect())
-            }
-        }
-    }
-
-    /// Labels and tokenizes the rows; unlabelled rows are for predicting and distilling.
-    pub(crate) fn encode(
-        &self,
-        labels: &LabelSet,
-        tokenizer: &TextTokenizer,
-        data: &DataConfig,
-    ) -> Result<Split, RunError> {
-        match self {
-            Self::Classes(rows) => {
-                let examples = resolved(rows, labels)?;
-                let features = tokenizer.encode_all(&examples, data.max_length)?;
-                Ok(Split { features, judge: Judge::Classes })
-            }
-        }
-    }
-
-    /// What a model's outputs for the features of these rows mean.
-    pub(crate) fn predictions(
-        &self,
-        _split: &Split,
-        outputs: Vec<Vec<f32>>,
-        labels: &LabelSet,
-    ) -> Vec<Prediction> {
-        match self {
-            Self::Classes(rows) => {
-                let predictions = rows.iter().zip(outputs).map(|(row, logits)| {
-                    let best = argmax(&logits);
-                    Prediction::Class(ClassPrediction {
-                        id: row.id,
-                        text: row.text.clone(),
-                        text_pair: row.text_pair.clone(),
-                        label: labels.name(best).unwrap_or_default().to_owned(),
-                        probability: probabilities(&logits)[best],
-                        logits,
-                    })
-                });
-                predictions.collect()
-            }
-        }
-    }
-
-    /// The rows in the tokens of two tokenizers.
-    pub(crate) fn encode_both(
-        &self,
-        labels: &LabelSet,
-        both: &AlignedTokenizer,
-        lengths: [usize; 2],
-    ) -> Result<Vec<AlignedFeature>, RunError> {
-        match self {
-            Self::Classes(rows) => {
-                let examples = resolved(rows, labels)?;
-                Ok(both.encode_all(&examples, lengths[0], lengths[1])?)
-            }
-        }
-    }
-}
-
-/// Rows with their labels as indexes, where they have one.
-fn resolved(rows: &[RawExample], labels: &LabelSet) -> Result<Vec<Example>, DataError> {
-    rows.iter()
-        .map(|row| {
-            let row = std::slice::from_ref(row);
-            let mut example = match row[0].label {
-                Some(_) => label_examples(row, labels)?,
-                None => unlabelled_examples(row),
-            };
-            Ok(example.remove(0))
-        })
-        .collect()
+    /// What the outputs mean.
+    fn predictions(&self, outputs: Vec<Vec<f32>>) -> Result<Vec<Prediction>, RunError>;
 }
 
 impl Split {
-    /// Scores of a model's outputs for the features, in their order; see
-    /// [`TaskModel::outputs`](crate::TaskModel::outputs).
-    pub(crate) fn report(&self, outputs: &[Vec<f32>], labels: &LabelSet) -> Result<TaskReport, RunError> {
-        match &self.judge {
-            Judge::Classes => {
-                let predictions: Vec<usize> = outputs.iter().map(|row| argmax(row)).collect();
-                let gold: Vec<usize> = self.features.iter().filter_map(Feature::class).collect();
-                Ok(TaskReport::Classification(ClassificationReport::new(&predictions, &gold, labels)?))
-            }
-        }
+    fn new(features: Vec<Feature>, judge: impl Judge + 'static) -> Self {
+        Self { features, note: None, judge: Arc::new(judge) }
     }
+
+    /// Scores of a model's outputs for the features, in their order.
+    pub(crate) fn report(&self, outputs: &[Vec<f32>]) -> Result<TaskReport, RunError> {
+        self.judge.report(outputs)
+    }
+
+    /// What a model's outputs for the features mean.
+    pub(crate) fn predictions(&self, outputs: Vec<Vec<f32>>) -> Result<Vec<Prediction>, RunError> {
+        self.judge.predictions(outputs)
+    }
+}
+
+/// Reads a file of a task, or a part of a folder with a known layout.
+pub(crate) fn read(
+    task: TaskKind,
+    path: &Path,
+    part: Part,
+    data: &DataConfig,
+) -> Result<Box<dyn Corpus>, RunError> {
+    Ok(match task {
+        TaskKind::Classification => Box::new(classes::Texts::read(path, part, data)?),
+        TaskKind::MultiLabel => Box::new(flags::Flagged::read(path, part, data)?),
+        TaskKind::Regression => Box::new(values::Valued::read(path, part, data)?),
+        TaskKind::TokenClassification => Box::new(tags::Sentences::read(path, part, data)?),
+        TaskKind::QuestionAnswering => Box::new(questions::Questions::read(path, data)?),
+    })
+}
+
+/// Texts with targets in the tokens of two tokenizers.
+fn both_targeted(
+    examples: &[TargetedExample],
+    both: &AlignedTokenizer,
+    lengths: [usize; 2],
+) -> Result<Vec<AlignedFeature>, RunError> {
+    let texts: Vec<Example> = examples.iter().map(|one| one.example.clone()).collect();
+    let mut features = both.encode_all(&texts, lengths[0], lengths[1])?;
+    for (feature, one) in features.iter_mut().zip(examples) {
+        feature.student.target.clone_from(&one.target);
+    }
+    Ok(features)
+}
+
+/// What is beyond the last of these numbers.
+fn next(ids: impl Iterator<Item = u64>) -> u64 {
+    ids.max().map_or(0, |last| last + 1)
 }

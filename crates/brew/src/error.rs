@@ -76,6 +76,15 @@ pub enum RunError {
         /// The models in it.
         models: Vec<PathBuf>,
     },
+    /// A question of which nothing is known where that is needed.
+    #[error(
+        "{place}: the question has neither an answer nor `is_impossible`; such questions can only be predicted for or \
+         distilled"
+    )]
+    UnansweredQuestion {
+        /// File, article, paragraph and question.
+        place: String,
+    },
     /// A checkpoint without a trained classifier.
     #[error(
         "{} has no classifier, only an encoder; fine-tune it first with `textbrew train`",

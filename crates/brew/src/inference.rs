@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::path::Path;
 
-use brew_data::{Collator, DataError, Feature, LabelSet, TextTokenizer};
+use brew_data::{Collator, DataError, Feature, LabelSet, SpanPrediction, Split as Part, TextTokenizer};
 use brew_models::{EncoderConfig, LoadOptions, ParameterTable};
 use burn::tensor::backend::AutodiffBackend;
 use serde::Serialize;
 
-use crate::corpus::Rows;
+use crate::corpus::{self, Purpose};
 use crate::{
     BackendJob, BackendKind, DataConfig, RunError, TaskKind, TaskModel, TaskReport, dispatch, model_folder,
 };
@@ -20,6 +20,14 @@ use crate::{
 pub enum Prediction {
     /// One class.
     Class(ClassPrediction),
+    /// The labels that hold.
+    Flags(FlagsPrediction),
+    /// A number.
+    Value(ValuePrediction),
+    /// A tag for each word, and the spans that they make.
+    Tags(TagPrediction),
+    /// A part of the text that answers a question.
+    Answer(SpanPrediction),
 }
 
 /// The class that a model gives a text or pair.
@@ -40,6 +48,71 @@ pub struct ClassPrediction {
     pub logits: Vec<f32>,
 }
 
+/// The labels that a model says hold of a text.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FlagsPrediction {
+    /// The row of the file, from 0.
+    pub id: u64,
+    /// The text.
+    pub text: String,
+    /// The second text of a pair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_pair: Option<String>,
+    /// The labels whose probability is above the threshold.
+    pub labels: Vec<LabelPrediction>,
+    /// The model's output for each label, before the sigmoid.
+    pub logits: Vec<f32>,
+}
+
+/// A label that holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LabelPrediction {
+    /// Its name.
+    pub label: String,
+    /// Its probability.
+    pub probability: f32,
+}
+
+/// The number that a model gives a text or pair.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ValuePrediction {
+    /// The row of the file, from 0.
+    pub id: u64,
+    /// The text.
+    pub text: String,
+    /// The second text of a pair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_pair: Option<String>,
+    /// The number.
+    pub value: f32,
+}
+
+/// The tags that a model gives the words of a sentence.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TagPrediction {
+    /// The sentence of the file, from 0.
+    pub id: u64,
+    /// Its words.
+    pub words: Vec<String>,
+    /// The tag of each.
+    pub tags: Vec<String>,
+    /// The spans that the tags make.
+    pub entities: Vec<EntityPrediction>,
+}
+
+/// A span of words and what it is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EntityPrediction {
+    /// The words as a text.
+    pub text: String,
+    /// Its type.
+    pub label: String,
+    /// Its first word, from 0.
+    pub start: usize,
+    /// One more than its last word.
+    pub end: usize,
+}
+
 /// Measures a model on a labelled file. `data` says how the file is read: its columns, lengths and
 /// `eval_batch_size`.
 ///
@@ -52,11 +125,11 @@ pub fn evaluate_file(
     data: &DataConfig,
 ) -> Result<TaskReport, RunError> {
     let model = OpenModel::open(backend, model)?;
-    let rows = Rows::read(model.task, file, data)?;
+    let rows = corpus::read(model.task, file, Part::Test, data)?;
     rows.require_labels()?;
-    let split = rows.encode(&model.labels, &model.tokenizer, data)?;
+    let split = rows.encode(&model.labels, &model.tokenizer, data, Purpose::Prediction)?;
     let outputs = (model.run)(&split.features, data.eval_batch_size)?;
-    split.report(&outputs, &model.labels)
+    split.report(&outputs)
 }
 
 /// Predicts for the texts of a file, which needs no labels itself. `data` says how the file is read, as for
@@ -71,10 +144,11 @@ pub fn predict_file(
     data: &DataConfig,
 ) -> Result<Vec<Prediction>, RunError> {
     let model = OpenModel::open(backend, model)?;
-    let rows = Rows::read(model.task, file, data)?.without_labels();
-    let split = rows.encode(&model.labels, &model.tokenizer, data)?;
+    let mut rows = corpus::read(model.task, file, Part::Test, data)?;
+    rows.forget_labels();
+    let split = rows.encode(&model.labels, &model.tokenizer, data, Purpose::Prediction)?;
     let outputs = (model.run)(&split.features, data.eval_batch_size)?;
-    Ok(rows.predictions(&split, outputs, &model.labels))
+    split.predictions(outputs)
 }
 
 /// Writes predictions as JSON lines, the whole file or nothing.

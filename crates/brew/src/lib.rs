@@ -28,7 +28,8 @@ mod vocabulary;
 pub use backend::{BackendError, BackendJob, BackendKind, dispatch, names as backend_names};
 pub use error::RunError;
 pub use inference::{
-    ClassPrediction, Prediction, evaluate_file, export, parameter_table, predict_file, write_predictions,
+    ClassPrediction, EntityPrediction, FlagsPrediction, LabelPrediction, Prediction, TagPrediction,
+    ValuePrediction, evaluate_file, export, parameter_table, predict_file, write_predictions,
 };
 pub use model::{TaskModel, TaskModelAdaptor};
 pub use multi_task::{TaskSummary, TasksSummary, distill_tasks};
@@ -38,9 +39,10 @@ pub use quickstart::{QuickstartOutcome, SeedOutcome, quickstart};
 pub use report::{Figure, TaskReport};
 pub use run::{Run, RunKind};
 pub use run_config::{
-    DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, RunConfig, TaskConfig, TeacherConfig,
+    DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, MultiLabelConfig, QuestionsConfig, RunConfig,
+    TagsConfig, TaskConfig, TeacherConfig,
 };
-pub use settings::load_run;
+pub use settings::{load_data_config, load_run};
 pub use task::TaskKind;
 pub use train::{Summary, train};
 pub use vocabulary::train_vocabulary;

@@ -4,15 +4,15 @@ use brew_data::{Batch, BatchSampler, Collator, DataError, Feature};
 use brew_distillers::{Adaptor, AdaptorOutput, DistillError, ForwardContext};
 use brew_models::{
     EncoderConfig, LoadOptions, Mode, ModelError, OutputRequest, Pretrained, PretrainedModel,
-    SequenceClassifier, StudentHead, TokenClassifier, load_pretrained, save_pretrained,
+    SequenceClassifier, SpanClassifier, StudentHead, TokenClassifier, load_pretrained, save_pretrained,
 };
 use brew_random::Key;
 use burn::module::Module;
-use burn::tensor::TensorData;
+use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 use crate::TaskKind;
-use crate::classification::{ClassifierAdaptor, TokenClassifierAdaptor, encoder_input};
+use crate::classification::{ClassifierAdaptor, SpanAdaptor, TokenClassifierAdaptor, encoder_input};
 
 /// A model with the head of a task, whichever that is.
 #[derive(Module, Debug)]
@@ -21,6 +21,8 @@ pub enum TaskModel<B: Backend> {
     Texts(SequenceClassifier<B>),
     /// A head over each token.
     Tokens(TokenClassifier<B>),
+    /// A head that says where a span begins and where it ends.
+    Spans(SpanClassifier<B>),
 }
 
 impl<B: Backend> TaskModel<B> {
@@ -36,6 +38,7 @@ impl<B: Backend> TaskModel<B> {
     ) -> Result<Self, ModelError> {
         Ok(match task {
             TaskKind::TokenClassification => Self::Tokens(TokenClassifier::try_new(config, key, device)?),
+            TaskKind::QuestionAnswering => Self::Spans(SpanClassifier::try_new(config, key, device)?),
             _ => Self::Texts(SequenceClassifier::try_new(config, key, device)?),
         })
     }
@@ -52,6 +55,7 @@ impl<B: Backend> TaskModel<B> {
     ) -> Result<Pretrained<Self>, ModelError> {
         match task {
             TaskKind::TokenClassification => read(folder, options, device, Self::Tokens),
+            TaskKind::QuestionAnswering => read(folder, options, device, Self::Spans),
             _ => read(folder, options, device, Self::Texts),
         }
     }
@@ -69,6 +73,7 @@ impl<B: Backend> TaskModel<B> {
         match self {
             Self::Texts(model) => save_pretrained(model, config, tokenizer_source, folder),
             Self::Tokens(model) => save_pretrained(model, config, tokenizer_source, folder),
+            Self::Spans(model) => save_pretrained(model, config, tokenizer_source, folder),
         }
     }
 
@@ -88,8 +93,10 @@ impl<B: Backend> TaskModel<B> {
                 Self::Texts(SequenceClassifier::from_layers(model, config, layers, head, device)?.0)
             }
             Self::Tokens(model) => {
-                let _ = model;
-                todo!()
+                Self::Tokens(TokenClassifier::from_layers(model, config, layers, head, device)?.0)
+            }
+            Self::Spans(model) => {
+                Self::Spans(SpanClassifier::from_layers(model, config, layers, head, device)?.0)
             }
         })
     }
@@ -98,7 +105,8 @@ impl<B: Backend> TaskModel<B> {
     /// together.
     ///
     /// Of a head over the text these are its logits; of a head over tokens the logits of the first token, then of
-    /// the second, and so on, without padding.
+    /// the second, and so on, without padding; of a head over spans the logits of a start at each token, then of an
+    /// end.
     ///
     /// # Errors
     /// A `batch_size` of 0.
@@ -113,34 +121,49 @@ impl<B: Backend> TaskModel<B> {
         let lengths = features.iter().map(Feature::len).collect();
         for indices in BatchSampler::evaluation(lengths, batch_size)?.epoch(0) {
             let batch: Batch<B> = collator.collate_indices(features, &indices, device);
-            let (rows, width) = self.rows(&batch);
-            let size = rows.len() / indices.len();
-            for (row, &index) in rows.chunks(size.max(1)).zip(&indices) {
-                outputs[index] = match self {
-                    Self::Texts(_) => row.to_vec(),
-                    Self::Tokens(_) => row[..features[index].len() * width].to_vec(),
-                };
+            let (input, request) = (encoder_input(&batch), OutputRequest::default());
+            for rows in match self {
+                Self::Texts(model) => vec![Rows::of(model.forward(input, request, Mode::Eval).logits, None)],
+                Self::Tokens(model) => {
+                    let logits = model.forward(input, request, Mode::Eval).logits;
+                    let classes = logits.dims()[2];
+                    vec![Rows::of(logits, Some(classes))]
+                }
+                Self::Spans(model) => {
+                    let output = model.forward(input, request, Mode::Eval);
+                    [output.start_logits, output.end_logits].map(|logits| Rows::of(logits, Some(1))).into()
+                }
+            } {
+                for (place, &index) in indices.iter().enumerate() {
+                    outputs[index].extend_from_slice(rows.row(place, features[index].len()));
+                }
             }
         }
         Ok(outputs)
     }
+}
 
-    /// Logits of a batch, and how many of them belong together.
-    fn rows(&self, batch: &Batch<B>) -> (Vec<f32>, usize) {
-        let (input, request) = (encoder_input(batch), OutputRequest::default());
-        let (data, width): (TensorData, usize) = match self {
-            Self::Texts(model) => {
-                let logits = model.forward(input, request, Mode::Eval).logits;
-                let width = logits.dims()[1];
-                (logits.into_data(), width)
-            }
-            Self::Tokens(model) => {
-                let logits = model.forward(input, request, Mode::Eval).logits;
-                let width = logits.dims()[2];
-                (logits.into_data(), width)
-            }
-        };
-        (data.convert::<f32>().into_vec().expect("converted to f32 above"), width)
+/// Logits of a batch on the host.
+struct Rows {
+    values: Vec<f32>,
+    /// How many of them an example has, padding included.
+    size: usize,
+    /// How many a token has; `None` where they are of the whole text.
+    a_token: Option<usize>,
+}
+
+impl Rows {
+    fn of<B: Backend, const D: usize>(logits: Tensor<B, D>, a_token: Option<usize>) -> Self {
+        let examples = logits.dims()[0];
+        let data = logits.into_data().convert::<f32>();
+        let values: Vec<f32> = data.into_vec().expect("converted to f32 above");
+        Self { size: values.len() / examples, values, a_token }
+    }
+
+    /// The numbers of an example of so many tokens.
+    fn row(&self, place: usize, tokens: usize) -> &[f32] {
+        let count = self.a_token.map_or(self.size, |width| width * tokens);
+        &self.values[place * self.size..][..count]
     }
 }
 
@@ -168,6 +191,7 @@ impl<B: Backend> Adaptor<B, TaskModel<B>, Batch<B>> for TaskModelAdaptor {
         match model {
             TaskModel::Texts(model) => ClassifierAdaptor.adapt(model, batch, context),
             TaskModel::Tokens(model) => TokenClassifierAdaptor.adapt(model, batch, context),
+            TaskModel::Spans(model) => SpanAdaptor.adapt(model, batch, context),
         }
     }
 }

@@ -61,6 +61,11 @@ impl RunFolder {
         Ok(folder)
     }
 
+    /// Where a run keeps its configuration.
+    pub(crate) fn config_in(root: &Path) -> PathBuf {
+        root.join(CONFIG)
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }

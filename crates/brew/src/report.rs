@@ -1,4 +1,5 @@
-use brew_data::ClassificationReport;
+use brew_data::metrics::QaReport;
+use brew_data::{ClassificationReport, MultiLabelReport, RegressionReport, SpanReport};
 use serde::Serialize;
 
 use crate::Metric;
@@ -10,6 +11,14 @@ use crate::Metric;
 pub enum TaskReport {
     /// Of one class a text.
     Classification(ClassificationReport),
+    /// Of labels that exclude no other.
+    Flags(MultiLabelReport),
+    /// Of numbers.
+    Values(RegressionReport),
+    /// Of a tag a word.
+    Tags(SpanReport),
+    /// Of answers that are parts of texts.
+    Answers(QaReport),
 }
 
 /// One number of a report.
@@ -40,6 +49,10 @@ impl TaskReport {
     pub fn examples(&self) -> usize {
         match self {
             Self::Classification(report) => report.examples,
+            Self::Flags(report) => report.examples,
+            Self::Values(report) => report.examples,
+            Self::Tags(report) => report.sentences,
+            Self::Answers(report) => report.questions,
         }
     }
 
@@ -51,6 +64,25 @@ impl TaskReport {
                 Figure::share("F1", report.f1),
                 Figure::share("macro F1", report.macro_f1),
             ],
+            Self::Flags(report) => vec![
+                Figure::share("micro F1", report.micro_f1),
+                Figure::share("macro F1", report.macro_f1),
+                Figure::share("all right", report.subset_accuracy),
+            ],
+            Self::Values(report) => vec![
+                Figure { name: "Pearson", value: report.pearson, is_share: false },
+                Figure { name: "Spearman", value: report.spearman, is_share: false },
+                Figure { name: "squared error", value: report.mse, is_share: false },
+            ],
+            Self::Tags(report) => vec![
+                Figure::share("span F1", report.f1),
+                Figure::share("precision", report.micro_average.precision),
+                Figure::share("recall", report.micro_average.recall),
+                Figure::share("tags", report.accuracy),
+            ],
+            Self::Answers(report) => {
+                vec![Figure::share("exact match", report.exact_match), Figure::share("F1", report.f1)]
+            }
         }
     }
 
@@ -61,6 +93,28 @@ impl TaskReport {
                 Metric::Accuracy => Some(report.accuracy),
                 Metric::F1 => Some(report.per_label.get(positive).map_or(0.0, |label| label.scores.f1)),
                 Metric::MacroF1 => Some(report.macro_f1),
+                _ => None,
+            },
+            Self::Flags(report) => match metric {
+                Metric::MicroF1 => Some(report.micro_f1),
+                Metric::MacroF1 => Some(report.macro_f1),
+                Metric::Accuracy => Some(report.subset_accuracy),
+                _ => None,
+            },
+            Self::Values(report) => match metric {
+                Metric::Pearson => Some(report.pearson),
+                Metric::Spearman => Some(report.spearman),
+                _ => None,
+            },
+            Self::Tags(report) => match metric {
+                Metric::F1 => Some(report.f1),
+                Metric::MacroF1 => Some(report.macro_average.f1),
+                Metric::Accuracy => Some(report.accuracy),
+                _ => None,
+            },
+            Self::Answers(report) => match metric {
+                Metric::F1 => Some(report.f1),
+                Metric::ExactMatch => Some(report.exact_match),
                 _ => None,
             },
         }

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use brew_config::{ConfigError, Problem};
-use brew_data::{AlignedTokenizer, Augmenter, BatchSampler, Collator, Feature, LabelSet, TextTokenizer};
-use brew_models::EncoderConfig;
+use brew_data::{
+    AlignedTokenizer, Augmenter, BatchSampler, Collator, Feature, LabelSet, Split as Part, TextTokenizer,
+};
+use brew_models::{EncoderConfig, ProblemType, StudentPreset};
 use brew_random::Key;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
@@ -12,13 +14,14 @@ mod checks;
 mod task_checks;
 
 use checks::{
-    check_emd, check_labels, check_mask, check_matches, check_own_tokens, check_vocabulary, problems,
+    check_emd, check_labels, check_mask, check_matches, check_own_tokens, check_padding, check_vocabulary,
+    problems,
 };
 
 use crate::classification::TextBatches;
-use crate::corpus::{Rows, Split};
+use crate::corpus::{self, Purpose, Split};
 use crate::teaching::OwnReading;
-use crate::{Metric, RunConfig, RunError, TaskKind, TaskReport, model_folder};
+use crate::{DataConfig, Metric, RunConfig, RunError, TaskKind, TaskReport, model_folder};
 
 /// Whether a run learns from labels or from a teacher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +67,7 @@ impl Run {
     /// [`RunError::Config`] with every problem of the configuration at once; otherwise the first
     /// file that cannot be used.
     pub fn check<B: Backend>(mut config: RunConfig, kind: RunKind) -> Result<Self, RunError> {
+        config.data.fill_from_folder();
         RunError::check(problems::<B>(&config, kind))?;
         // The folder of a finished run stands for the model in it.
         if let Some(from) = &mut config.model.from {
@@ -75,8 +79,10 @@ impl Run {
             }
         }
         let data = &config.data;
+        let max_length = data.length_limit(config.task);
         let train_path = data.train.as_deref().expect("checked above");
-        let mut train_rows = Rows::read(config.task, train_path, data)?;
+        let of_training = DataConfig { questions: data.questions.training_part(), ..data.clone() };
+        let mut train_rows = corpus::read(config.task, train_path, Part::Train, &of_training)?;
         train_rows.truncate(data.train_examples.unwrap_or(usize::MAX));
         let model_source = config.model.from.as_deref();
         let teacher_folders: &[PathBuf] = match (kind, &config.teacher) {
@@ -97,7 +103,7 @@ impl Run {
             (None, None, None) => unreachable!("a training without a teacher has labels"),
         };
         for path in data.transfer.iter().filter(|_| kind == RunKind::Distill) {
-            train_rows.add_unlabelled(Rows::read(config.task, path, data)?);
+            train_rows.add_unlabelled(path, data)?;
         }
         let tokenizer_folder = config
             .model
@@ -108,15 +114,16 @@ impl Run {
             .expect("checked above")
             .to_path_buf();
         let tokenizer = TextTokenizer::from_folder(&tokenizer_folder)?;
-        let model = model_config(&config, &labels)?;
+        let model = model_config(&config, &labels, &tokenizer)?;
 
         let mut fit = Vec::new();
         check_vocabulary(&mut fit, "model", &model, &tokenizer);
-        if model.max_position_embeddings < data.max_length {
+        check_padding(&mut fit, "model", &model, &tokenizer);
+        if model.max_length() < max_length {
             fit.push(Problem::new(
                 "data.max_length",
-                data.max_length,
-                format!("the model has {} positions; lower it", model.max_position_embeddings),
+                max_length,
+                format!("the model has {} positions; lower it", model.max_length()),
             ));
         }
         let mut teacher_tokenizers = Vec::new();
@@ -127,12 +134,13 @@ impl Run {
             } else {
                 Some(TextTokenizer::from_folder(folder)?).filter(|own| !own.same_vocabulary(&tokenizer))
             };
-            if own.is_none() && teacher.max_position_embeddings < data.max_length {
-                let positions = teacher.max_position_embeddings;
+            if own.is_none() && teacher.max_length() < max_length {
+                let positions = teacher.max_length();
                 let remedy = format!("the teacher {} has {positions} positions; lower it", folder.display());
-                fit.push(Problem::new("data.max_length", data.max_length, remedy));
+                fit.push(Problem::new("data.max_length", max_length, remedy));
             }
             check_vocabulary(&mut fit, "teacher", teacher, own.as_ref().unwrap_or(&tokenizer));
+            check_padding(&mut fit, "teacher", teacher, own.as_ref().unwrap_or(&tokenizer));
             if own.is_some() {
                 check_own_tokens(&mut fit, &config, index, folder);
             }
@@ -141,20 +149,23 @@ impl Run {
             if let Some(emd) = &config.emd {
                 check_emd(&mut fit, emd, &model, teacher);
             }
-            teacher_tokenizers.push((own, teacher.max_position_embeddings));
+            teacher_tokenizers.push((own, teacher.max_length()));
         }
         let positive = positive_label(&mut fit, &config, &labels);
         RunError::check(fit)?;
 
-        let judged = |path: &Path| {
-            let rows = Rows::read(config.task, path, data)?;
+        let judged = |path: &Path, part: Part| {
+            // Of a file without a split of its own, the part that is not trained on.
+            let of_others = DataConfig { questions: data.questions.other_part(), ..data.clone() };
+            let data = if path == train_path { &of_others } else { data };
+            let rows = corpus::read(config.task, path, part, data)?;
             rows.require_labels()?;
-            rows.encode(&labels, &tokenizer, data)
+            rows.encode(&labels, &tokenizer, data, Purpose::Prediction)
         };
-        let optional = |path: Option<&Path>| path.map(judged).transpose();
-        let train = train_rows.encode(&labels, &tokenizer, data)?;
-        let dev = optional(data.dev.as_deref())?;
-        let test = optional(data.test.as_deref())?;
+        let optional = |path: Option<&Path>, part: Part| path.map(|path| judged(path, part)).transpose();
+        let train = train_rows.encode(&labels, &tokenizer, data, Purpose::Training)?;
+        let dev = optional(data.dev.as_deref(), Part::Dev)?;
+        let test = optional(data.test.as_deref(), Part::Test)?;
         let augmenter = match data.augmentation.as_slice() {
             [] => None,
             steps => Some(Augmenter::new(steps.to_vec(), &tokenizer, Key::new(config.training.seed))?),
@@ -166,9 +177,9 @@ impl Run {
                 let Some(own) = own else { return Ok(None) };
                 let both = AlignedTokenizer::new(tokenizer.clone(), own);
                 // Another vocabulary may need more tokens for the same text.
-                let teacher_length = (2 * data.max_length).min(positions);
-                let features = train_rows.encode_both(&labels, &both, [data.max_length, teacher_length])?;
-                Ok(Some(OwnReading::new(features, both.collator())))
+                let teacher_length = (2 * max_length).min(positions);
+                let features = train_rows.encode_both(&labels, &both, [max_length, teacher_length])?;
+                Ok(features.map(|features| OwnReading::new(features, both.collator())))
             })
             .collect::<Result<_, RunError>>()?;
         Ok(Self {
@@ -234,20 +245,43 @@ impl Run {
 }
 
 /// The configuration of the trained model, with the run's labels.
-fn model_config(config: &RunConfig, labels: &LabelSet) -> Result<EncoderConfig, RunError> {
-    let file = match (&config.model.from, &config.model.config) {
-        (Some(folder), _) => folder.join("config.json"),
-        (None, Some(file)) => file.clone(),
-        (None, None) => unreachable!("checked before"),
+fn model_config(
+    config: &RunConfig,
+    labels: &LabelSet,
+    tokenizer: &TextTokenizer,
+) -> Result<EncoderConfig, RunError> {
+    let problem_type = match config.task {
+        TaskKind::MultiLabel => Some(ProblemType::MultiLabelClassification),
+        TaskKind::Regression => Some(ProblemType::Regression),
+        _ => None,
     };
-    let mut model = EncoderConfig::from_file(&file)?;
+    let file = match (&config.model.from, &config.model.config, &config.model.preset) {
+        (Some(folder), ..) => folder.join("config.json"),
+        (None, Some(file), _) => file.clone(),
+        (None, None, Some(name)) => {
+            let pad_token_id = Some(tokenizer.pad_id() as usize);
+            let preset = name.parse::<StudentPreset>()?.config(tokenizer.vocab_size());
+            let model = EncoderConfig { pad_token_id, problem_type, ..preset };
+            return Ok(model.with_labels(labels.names().to_vec()));
+        }
+        (None, None, None) => unreachable!("checked before"),
+    };
+    let mut model = EncoderConfig { problem_type, ..EncoderConfig::from_file(&file)? };
     if let Some(layers) = &config.model.layers {
+        let refuse = |value: String, remedy: String| {
+            ConfigError::from_problems(vec![Problem::new("model.layers", value, remedy)])
+                .expect_err("one problem")
+        };
+        if !model.architecture.has_distinct_layers() {
+            let family = model.architecture;
+            let remedy =
+                format!("{} is a {family}, which has no layers of their own; leave it out", file.display());
+            return Err(refuse(format!("{layers:?}"), remedy).into());
+        }
         let available = model.num_hidden_layers;
         if let Some(&layer) = layers.iter().find(|&&layer| layer >= available) {
             let remedy = format!("{} has layers 0 to {}", file.display(), available - 1);
-            return Err(ConfigError::from_problems(vec![Problem::new("model.layers", layer, remedy)])
-                .expect_err("one problem")
-                .into());
+            return Err(refuse(layer.to_string(), remedy).into());
         }
         model.num_hidden_layers = layers.len();
     }

@@ -1,10 +1,18 @@
 use std::path::PathBuf;
 
 use brew_config::{DistillationConfig, EmdConfig, TrainingConfig};
-use brew_data::{Augmentation, TextFileSpec};
+use brew_data::{Augmentation, Layout, LayoutOptions, TextFileSpec};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::TaskKind;
+
+mod multi_label;
+mod questions;
+mod tags;
+
+pub use multi_label::MultiLabelConfig;
+pub use questions::QuestionsConfig;
+pub use tags::TagsConfig;
 
 /// A run as its file describes it, nothing checked yet.
 ///
@@ -102,9 +110,15 @@ pub struct TaskConfig {
 /// | `transfer` | none | files whose texts are distilled as well: the teacher says what it thinks of them, labels in them are not used |
 /// | `dev` | none | evaluated at each checkpoint and at the end |
 /// | `test` | none | evaluated at the end |
+/// | `layout` | none | a data set whose files are known: `mnli`, `conll2003` and others, see [`Layout`]; then columns need not be said, and each of the files may be its folder |
+/// | `layout_options` | | see [`LayoutOptions`] |
+/// | `folder` | none | the folder of a `layout`, in place of `train` and `dev` |
 /// | `columns` | first column text, last label | see [`TextFileSpec`] |
 /// | `labels` | read from `train`; of the teacher where a row of it has none | label names in the order of the classes |
-/// | `max_length` | 128 | tokens of a text or pair, special tokens included |
+/// | `multi_label` | commas, 0.5 | how lists of labels are read, and from which probability on a label holds: [`MultiLabelConfig`] |
+/// | `tags` | detect | how files of tagged words are read and judged: [`TagsConfig`] |
+/// | `questions` | SQuAD's | how questions become windows, and windows' logits answers: [`QuestionsConfig`] |
+/// | `max_length` | 128; 384 with questions | tokens of a text or pair, special tokens included |
 /// | `batch_size` | 32 | examples of a training batch |
 /// | `eval_batch_size` | 128 | examples of an evaluation batch |
 /// | `length_buckets` | true | texts of similar length share a batch; `nst`, which divides by the padded length, then weighs more |
@@ -129,12 +143,31 @@ pub struct DataConfig {
     pub dev: Option<PathBuf>,
     /// Test file.
     pub test: Option<PathBuf>,
+    /// The data set, where its files are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
+    /// What may be chosen about the layout.
+    #[serde(skip_serializing_if = "is_default")]
+    pub layout_options: LayoutOptions,
+    /// The folder of the layout, in place of `train` and `dev`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
     /// Which columns hold text and label.
     pub columns: TextFileSpec,
     /// Label names in the order of the classes.
     pub labels: Option<Vec<String>>,
-    /// Tokens of a text or pair, special tokens included.
-    pub max_length: usize,
+    /// How lists of labels are read, and from which probability on a label holds.
+    #[serde(skip_serializing_if = "is_default")]
+    pub multi_label: MultiLabelConfig,
+    /// How files of tagged words are read and judged.
+    #[serde(skip_serializing_if = "is_default")]
+    pub tags: TagsConfig,
+    /// How questions become windows, and windows' logits answers.
+    #[serde(skip_serializing_if = "is_default")]
+    pub questions: QuestionsConfig,
+    /// Tokens of a text or pair, special tokens included; see [`DataConfig::length_limit`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<usize>,
     /// Examples of a training batch.
     pub batch_size: usize,
     /// Examples of an evaluation batch.
@@ -153,9 +186,15 @@ impl Default for DataConfig {
             transfer: Vec::new(),
             dev: None,
             test: None,
+            layout: None,
+            layout_options: LayoutOptions::default(),
+            folder: None,
             columns: TextFileSpec::default(),
             labels: None,
-            max_length: 128,
+            multi_label: MultiLabelConfig::default(),
+            tags: TagsConfig::default(),
+            questions: QuestionsConfig::default(),
+            max_length: None,
             batch_size: 32,
             eval_batch_size: 128,
             length_buckets: true,
@@ -164,13 +203,37 @@ impl Default for DataConfig {
     }
 }
 
-/// How the trained model starts. Either `from` or `config` is needed.
+impl DataConfig {
+    /// Takes from the folder of a layout what is not said.
+    pub(crate) fn fill_from_folder(&mut self) {
+        if let (Some(_), Some(folder)) = (self.layout, &self.folder) {
+            for path in [&mut self.train, &mut self.dev] {
+                path.get_or_insert_with(|| folder.clone());
+            }
+        }
+    }
+
+    /// Tokens of a text or pair in a task, special tokens included, at most.
+    pub fn length_limit(&self, task: TaskKind) -> usize {
+        self.max_length.unwrap_or(match task {
+            TaskKind::QuestionAnswering => 384,
+            _ => 128,
+        })
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// How the trained model starts. One of `from`, `config` and `preset` is needed.
 ///
 /// | field | default | meaning |
 /// |---|---|---|
 /// | `from` | none | Hugging Face checkpoint folder, or finished run, to start from |
 /// | `layers` | all | encoder layers of `from` to keep, counted from 0 |
 /// | `config` | none | `config.json` of a model to initialise at random |
+/// | `preset` | none | a student of TextBrewer's tables to initialise at random, with the tokenizer's vocabulary: `T4-tiny` and others, see [`StudentPreset`](brew_models::StudentPreset) |
 /// | `tokenizer` | `from`, else the teacher's | folder with `tokenizer.json` or `vocab.txt` |
 /// | `reinitialise_head` | false | draw the classifier anew even where `from` has one |
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -182,6 +245,9 @@ pub struct ModelConfig {
     pub layers: Option<Vec<usize>>,
     /// `config.json` of a model to initialise at random.
     pub config: Option<PathBuf>,
+    /// Name of a student of TextBrewer's tables to initialise at random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
     /// Folder of the tokenizer.
     pub tokenizer: Option<PathBuf>,
     /// Whether the classifier is drawn anew.

@@ -3,9 +3,13 @@
 use std::path::Path;
 
 use brew_config::ConfigError;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Map;
 use toml::{Table, Value};
 
-use crate::{RunConfig, RunError};
+use crate::output::RunFolder;
+use crate::{DataConfig, RunConfig, RunError};
 
 /// Reads a run file (`.toml` or `.json`) and applies settings such as `training.optimizer.lr=1e-4`.
 ///
@@ -21,8 +25,31 @@ pub fn load_run(path: &Path, settings: &[String]) -> Result<RunConfig, RunError>
     }
     // The file by itself first, so that its own mistakes are told with their line.
     brew_config::load::<RunConfig>(path)?;
-    let file: Table = brew_config::load(path)?;
-    let with = |settings: &[String]| -> Result<Result<RunConfig, ConfigError>, RunError> {
+    changed(&brew_config::load(path)?, settings)
+}
+
+/// How files are read for a model: as its run read them, where `model` is the folder of a run, with settings such
+/// as `questions.doc_stride=64`, fields of [`DataConfig`].
+///
+/// # Errors
+/// A `run.json` that cannot be read; a setting as in [`load_run`].
+pub fn load_data_config(model: &Path, settings: &[String]) -> Result<DataConfig, RunError> {
+    let run = RunFolder::config_in(model);
+    let data = if run.is_file() { brew_config::load::<Recorded>(&run)?.data } else { Map::new() };
+    let data = data.into_iter().filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>();
+    changed(&Table::try_from(data).unwrap_or_default(), settings)
+}
+
+/// The part of `run.json` that says how files are read.
+#[derive(Deserialize)]
+struct Recorded {
+    #[serde(default)]
+    data: Map<String, serde_json::Value>,
+}
+
+/// A table with settings, as what it describes.
+fn changed<T: DeserializeOwned>(file: &Table, settings: &[String]) -> Result<T, RunError> {
+    let with = |settings: &[String]| -> Result<Result<T, ConfigError>, RunError> {
         let mut table = file.clone();
         for setting in settings {
             apply(&mut table, setting)?;

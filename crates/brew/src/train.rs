@@ -257,5 +257,5 @@ pub(crate) fn evaluate<B: Backend>(
     device: &B::Device,
 ) -> Result<TaskReport, RunError> {
     let outputs = model.outputs(&split.features, run.config.data.eval_batch_size, run.collator, device)?;
-    split.report(&outputs, &run.labels)
+    split.report(&outputs)
 }

@@ -10,9 +10,14 @@ use super::given;
 
 /// What `--data` is and where to get it: one folder, or one that holds a folder for each data set, by name.
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a text about one data set, or a table `[data.NAME]` for each of several")]
+#[serde(
+    untagged,
+    expecting = "a text about one data set, a table with `about` and its files, or a table `[data.NAME]` for each of \
+                 several"
+)]
 pub(super) enum Data {
     One(String),
+    OneWithFiles(DataSet),
     Several(BTreeMap<String, DataSet>),
 }
 
@@ -22,7 +27,7 @@ pub(super) enum Data {
 pub(super) struct DataSet {
     /// What it is and where to get it.
     about: String,
-    /// Its files where they are not called train.tsv, dev.tsv and test.tsv.
+    /// Its files; where none is named they are train.tsv, dev.tsv and test.tsv.
     train: Option<String>,
     dev: Option<String>,
     test: Option<String>,
@@ -32,7 +37,7 @@ impl Data {
     /// The names of the data sets, where they have some.
     pub(super) fn names(&self) -> Option<Vec<&str>> {
         match self {
-            Self::One(_) => None,
+            Self::One(_) | Self::OneWithFiles(_) => None,
             Self::Several(sets) => Some(sets.keys().map(String::as_str).collect()),
         }
     }
@@ -40,7 +45,9 @@ impl Data {
     /// The folder of the data, every data set in it.
     pub(super) fn given(&self, value: Option<&Path>) -> anyhow::Result<PathBuf> {
         match self {
-            Self::One(about) => given(value, "--data", "BREW_DATA", about),
+            Self::One(about) | Self::OneWithFiles(DataSet { about, .. }) => {
+                given(value, "--data", "BREW_DATA", about)
+            }
             Self::Several(sets) => {
                 let names = self.names().unwrap_or_default().join(", ");
                 let about = format!("a folder that holds the folders {names}");
@@ -59,20 +66,18 @@ impl Data {
         }
     }
 
-    /// The train, dev and test file below `folder` of the data set of this name.
-    pub(super) fn files(&self, folder: &Path, name: Option<&str>) -> [(&'static str, PathBuf); 3] {
+    /// The files for training, dev and test below `folder` of the data set of this name, those that it has.
+    pub(super) fn files(&self, folder: &Path, name: Option<&str>) -> Vec<(&'static str, PathBuf)> {
         let (folder, set) = match (self, name) {
             (Self::Several(sets), Some(name)) => (folder.join(name), sets.get(name)),
+            (Self::OneWithFiles(set), _) => (folder.to_path_buf(), Some(set)),
             _ => (folder.to_path_buf(), None),
         };
-        let file = |split: &'static str, called: Option<&String>| {
-            (split, folder.join(called.cloned().unwrap_or_else(|| format!("{split}.tsv"))))
-        };
-        [
-            file("train", set.and_then(|set| set.train.as_ref())),
-            file("dev", set.and_then(|set| set.dev.as_ref())),
-            file("test", set.and_then(|set| set.test.as_ref())),
-        ]
+        let named = set.map_or([None; 3], |set| [&set.train, &set.dev, &set.test].map(Option::as_deref));
+        let usual = ["train.tsv", "dev.tsv", "test.tsv"].map(Some);
+        let names = if named.iter().all(Option::is_none) { usual } else { named };
+        let splits = ["train", "dev", "test"].into_iter().zip(names);
+        splits.filter_map(|(split, file)| Some((split, folder.join(file?)))).collect()
     }
 }
 

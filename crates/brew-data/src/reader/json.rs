@@ -18,6 +18,21 @@ struct Keys {
 /// The examples in `text`.
 pub(super) fn examples(text: &str, spec: &TextFileSpec, path: &Path) -> Result<Vec<RawExample>, DataError> {
     let mut examples = Rows::new(path);
+    for_each(text, spec, path, |line, text, text_pair, label| {
+        let label = label.map(|(key, value)| line.label(key, value)).transpose()?.flatten();
+        examples.push(line.line, text, text_pair, label.as_deref());
+        Ok(())
+    })?;
+    Ok(examples.examples)
+}
+
+/// The examples in `text` one by one: where, text, second text, and the key and value of the label.
+pub(super) fn for_each(
+    text: &str,
+    spec: &TextFileSpec,
+    path: &Path,
+    mut each: impl FnMut(&Place<'_>, String, Option<String>, Option<(&str, &Value)>) -> Result<(), DataError>,
+) -> Result<(), DataError> {
     let mut keys: Option<Keys> = None;
     for (at, content) in text.split('\n').enumerate() {
         if content.trim().is_empty() {
@@ -33,19 +48,16 @@ pub(super) fn examples(text: &str, spec: &TextFileSpec, path: &Path) -> Result<V
         };
         let text = at.text(&object, &keys.text)?;
         let text_pair = keys.text_pair.as_deref().map(|key| at.text(&object, key)).transpose()?;
-        let label = match &keys.label {
-            Some(key) => at.label(&object, key)?,
-            None => None,
-        };
-        examples.push(at.line, text, text_pair, label.as_deref());
+        let label = keys.label.as_deref().and_then(|key| Some((key, object.get(key)?)));
+        each(&at, text, text_pair, label)?;
     }
-    Ok(examples.examples)
+    Ok(())
 }
 
 /// The line that an error names.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     path: &'a Path,
-    line: usize,
+    pub(super) line: usize,
 }
 
 impl Place<'_> {
@@ -91,13 +103,13 @@ impl Place<'_> {
         }
     }
 
-    fn label(&self, object: &Map<String, Value>, key: &str) -> Result<Option<String>, DataError> {
-        match object.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(label)) => Ok(Some(label.clone())),
-            Some(Value::Number(label)) => Ok(Some(label.to_string())),
-            Some(Value::Bool(label)) => Ok(Some(label.to_string())),
-            Some(other) => Err(self.bad_value(key, other, "a string or a number")),
+    pub(super) fn label(&self, key: &str, value: &Value) -> Result<Option<String>, DataError> {
+        match value {
+            Value::Null => Ok(None),
+            Value::String(label) => Ok(Some(label.clone())),
+            Value::Number(label) => Ok(Some(label.to_string())),
+            Value::Bool(label) => Ok(Some(label.to_string())),
+            other => Err(self.bad_value(key, other, "a string or a number")),
         }
     }
 

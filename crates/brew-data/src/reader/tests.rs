@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use brew_random::Key;
+use brew_testkit::real_data;
 
 use super::*;
 use crate::LabelSet;
@@ -275,20 +276,6 @@ fn what_is_written_is_what_is_read() {
             assert_eq!(found, expected, "{name}");
         }
     }
-}
-
-/// The folder of a real data set, or `None` (with a line saying so) where there is none.
-fn real_data(set: &str) -> Option<PathBuf> {
-    let root = match std::env::var_os("BREW_DATA") {
-        Some(root) => PathBuf::from(root),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-    };
-    let folder = root.join(set);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("skipped: no {set} in {}; set BREW_DATA", root.display());
-    None
 }
 
 /// Rows and rows of each label, in the order of the labels.

@@ -72,7 +72,7 @@ impl TextTokenizer {
 }
 
 /// The spans of one text's tokens.
-fn text_spans(text: usize, content: &str, encoding: &Encoding) -> Vec<TokenSpan> {
+pub(super) fn text_spans(text: usize, content: &str, encoding: &Encoding) -> Vec<TokenSpan> {
     let blank: Vec<bool> = content.chars().map(char::is_whitespace).collect();
     encoding
         .get_offsets()

@@ -1,10 +1,13 @@
+use std::collections::HashMap;
+
 use burn::module::{AutodiffModule, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Int, Tensor};
 
 use brew_testkit::{TestAutodiffBackend, TestBackend, assert_close};
 
 use super::*;
-use crate::{from_state_dict, tiny};
+use crate::names::{ParameterSpec, Role, parameter_specs};
+use crate::{Activation, Architecture, from_state_dict, tiny};
 
 type Model<B> = SequenceClassifier<B>;
 
@@ -174,7 +177,9 @@ fn loss<B: Backend>(model: &Model<B>, mode: Mode) -> Tensor<B, 1> {
     let output = model.forward(input(), OutputRequest::ALL, mode);
     let mut sum = (output.logits * Tensor::from_data(weigh(6, vec![2, 3], "logits"), &device)).sum();
     for hidden in output.hidden_states {
-        sum = sum + (hidden * Tensor::from_data(weigh(80, vec![2, 5, 8], "hidden"), &device)).mean();
+        let width = hidden.dims()[2];
+        let weights = weigh(10 * width, vec![2, 5, width], "hidden");
+        sum = sum + (hidden * Tensor::from_data(weights, &device)).mean();
     }
     for attention in output.attentions {
         let weights = Tensor::from_data(weigh(100, vec![2, 2, 5, 5], "attention"), &device);
@@ -189,36 +194,65 @@ fn gradients(mode: Mode) -> HashMap<String, Vec<f32>> {
     tiny::gradients(&model, &gradients)
 }
 
+/// Rows without a gradient by design: PyTorch's `padding_idx`.
+fn padding_rows(config: &EncoderConfig, spec: &ParameterSpec) -> std::ops::Range<usize> {
+    match (spec.role, config.pad_token_id) {
+        (Role::PaddedEmbedding(_), Some(pad)) => pad * spec.shape[1]..(pad + 1) * spec.shape[1],
+        _ => 0..0,
+    }
+}
+
+fn check_gradients(config: &EncoderConfig, mode: Mode) {
+    let weights = tiny::weights_of(config, Head::SequenceClassification);
+    let device = Default::default();
+    let model: Model<TestAutodiffBackend> =
+        from_state_dict(config, weights.clone().into_iter().collect(), &device).unwrap();
+    let gradients = tiny::gradients(&model, &loss(&model, mode).backward());
+    for spec in parameter_specs(config, Some(Head::SequenceClassification)) {
+        let mut direction = Key::new(12).purpose(&spec.path).normal(spec.num_elements(), 1.0);
+        let padding = padding_rows(config, &spec);
+        let of_padding = &gradients[&spec.path][padding.clone()];
+        assert!(
+            of_padding.iter().all(|&g| g == 0.0),
+            "{} {}: {of_padding:?}",
+            config.architecture,
+            spec.path
+        );
+        direction[padding].fill(0.0);
+        let norm = direction.iter().map(|x| x * x).sum::<f32>().sqrt();
+        direction.iter_mut().for_each(|x| *x /= norm);
+        let exact: f32 = direction.iter().zip(&gradients[&spec.path]).map(|(d, g)| d * g).sum();
+
+        let step = 1e-2_f32;
+        let at = |sign: f32| -> f64 {
+            let mut weights = weights.clone();
+            let shape = spec.shape.clone();
+            let moved = TensorData::new(direction.iter().map(|d| d * sign * step).collect::<Vec<_>>(), shape);
+            let moved = if spec.transposed { crate::state::transpose(moved) } else { moved };
+            let data = weights.get_mut(&spec.name).unwrap();
+            let sum: Vec<f32> = data.iter::<f32>().zip(moved.iter::<f32>()).map(|(a, b)| a + b).collect();
+            *data = TensorData::new(sum, data.shape.clone());
+            let model: Model<TestBackend> =
+                from_state_dict(config, weights.into_iter().collect(), &Default::default()).unwrap();
+            f64::from(loss(&model, mode).into_scalar())
+        };
+        let numeric = ((at(1.0) - at(-1.0)) / (2.0 * f64::from(step))) as f32;
+        let allowed = 2e-3 + 2e-2 * exact.abs();
+        let what = format!("{} {} {mode:?}", config.architecture, spec.path);
+        assert!((exact - numeric).abs() < allowed, "{what}: {exact}, not {numeric}");
+    }
+}
+
 #[test]
 fn gradients_agree_with_finite_differences() {
-    for mode in [Mode::Eval, train(5)] {
-        let gradients = gradients(mode);
-        for spec in parameter_specs(&tiny::config(), true) {
-            let len = spec.shape.iter().product();
-            let mut direction = Key::new(12).purpose(&spec.path).normal(len, 1.0);
-            if spec.path.contains("word_embeddings") {
-                // The gradient of the padding row is none by design.
-                direction[..8].fill(0.0);
-            }
-            let norm = direction.iter().map(|x| x * x).sum::<f32>().sqrt();
-            direction.iter_mut().for_each(|x| *x /= norm);
-            let exact: f32 = direction.iter().zip(&gradients[&spec.path]).map(|(d, g)| d * g).sum();
-
-            let step = 1e-2_f32;
-            let at = |sign: f32| -> f64 {
-                let mut weights = tiny::weights();
-                let shape = spec.shape.clone();
-                let moved =
-                    TensorData::new(direction.iter().map(|d| d * sign * step).collect::<Vec<_>>(), shape);
-                let moved = if spec.transposed { crate::state::transpose(moved) } else { moved };
-                let data = weights.get_mut(&spec.name).unwrap();
-                let sum: Vec<f32> = data.iter::<f32>().zip(moved.iter::<f32>()).map(|(a, b)| a + b).collect();
-                *data = TensorData::new(sum, data.shape.clone());
-                f64::from(loss(&model_of::<TestBackend>(weights), mode).into_scalar())
+    for architecture in Architecture::ALL {
+        for mode in [Mode::Eval, train(5)] {
+            // A kink within a step would be no mistake of the gradient.
+            let hidden_act = match tiny::config_of(architecture).hidden_act {
+                Activation::Relu => Activation::Silu,
+                other => other,
             };
-            let numeric = ((at(1.0) - at(-1.0)) / (2.0 * f64::from(step))) as f32;
-            let allowed = 2e-3 + 2e-2 * exact.abs();
-            assert!((exact - numeric).abs() < allowed, "{} {mode:?}: {exact}, not {numeric}", spec.path);
+            check_gradients(&EncoderConfig { hidden_act, ..tiny::config_of(architecture) }, mode);
         }
     }
 }
@@ -369,7 +403,77 @@ fn a_second_classifier_shares_the_encoder_and_its_gradients() {
     // The classifiers have the same values, so the models agree, and only their ids tell them apart.
     assert_eq!(logits(&swapped, Mode::Eval), logits(&first, Mode::Eval));
     let gradients = swapped.forward(input(), OutputRequest::default(), Mode::Eval).logits.sum().backward();
-    assert!(first.pooler.dense.weight.grad(&gradients).is_some());
+    assert!(first.pooler.as_ref().unwrap().dense.weight.grad(&gradients).is_some());
     assert!(second.classifier.weight.grad(&gradients).is_some());
     assert!(first.classifier.weight.grad(&gradients).is_none());
+}
+
+#[test]
+fn the_last_layers_of_the_heads_are_dropped_by_their_own_rates() {
+    let rate = |architecture, head| tiny::config_of(architecture).head_dropout_rate(head);
+    let (texts, tokens, spans) =
+        (Head::SequenceClassification, Head::TokenClassification, Head::QuestionAnswering);
+    assert_eq!([texts, tokens, spans].map(|head| rate(Architecture::DistilBert, head)), [0.2, 0.1, 0.1]);
+    assert_eq!([texts, tokens, spans].map(|head| rate(Architecture::Bert, head)), [0.1, 0.1, 0.0]);
+}
+
+/// Which sites of a family drop: those whose rate changes the output.
+#[test]
+fn families_drop_where_transformers_does() {
+    let none = |architecture| EncoderConfig {
+        hidden_dropout_prob: 0.0,
+        attention_probs_dropout_prob: 0.0,
+        classifier_dropout: Some(0.0),
+        ..tiny::config_of(architecture)
+    };
+    let forward = |config: &EncoderConfig, weights: &tiny::Weights| {
+        let weights = weights.clone().into_iter().collect();
+        let model: Model<TestBackend> = from_state_dict(config, weights, &Default::default()).unwrap();
+        model.forward(input(), OutputRequest::ALL, train(3)).logits.into_data()
+    };
+    for architecture in Architecture::ALL {
+        let (none, head) = (none(architecture), Head::SequenceClassification);
+        let mut weights = tiny::weights_of(&none, head);
+        let reference = forward(&none, &weights);
+        let classifier = EncoderConfig { classifier_dropout: Some(0.5), ..none.clone() };
+        assert_ne!(forward(&classifier, &weights), reference, "{architecture}");
+        let hidden = EncoderConfig { hidden_dropout_prob: 0.5, ..none.clone() };
+        assert_ne!(forward(&hidden, &weights), reference, "{architecture}");
+
+        // With all embeddings the same vector of zeros, what is left are the sites in the layers.
+        for (name, data) in &mut weights {
+            if name.contains("embeddings.LayerNorm") || name.contains("word_embeddings") {
+                *data = TensorData::zeros::<f32, _>(data.shape.clone());
+            }
+        }
+        let changes = forward(&hidden, &weights) != forward(&none, &weights);
+        assert_eq!(changes, architecture != Architecture::BiGru, "{architecture}");
+    }
+}
+
+#[test]
+fn layers_that_are_not_a_teachers_own_make_no_student() {
+    for architecture in Architecture::ALL {
+        let config = tiny::config_of(architecture);
+        let teacher = Model::<TestBackend>::new(&config, Key::new(1), &Default::default());
+        let student = Model::<TestBackend>::from_layers(
+            &teacher,
+            &config,
+            &[0],
+            StudentHead::Copy,
+            &Default::default(),
+        );
+        match architecture {
+            Architecture::Albert | Architecture::BiGru => {
+                let error = student.unwrap_err();
+                assert!(matches!(error, ModelError::NoDistinctLayers { .. }), "{error}");
+            }
+            _ => {
+                let (student, small) = student.unwrap();
+                assert_eq!(student.encoder.layers.len(), 1);
+                let (own, all) = (student.state_dict(&small).unwrap(), teacher.state_dict(&config).unwrap());
+                assert!(own.iter().all(|(name, values)| all[name] == *values), "{architecture}");
+            }
+        }
+    }
 }

@@ -6,7 +6,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::tiny::{self, Pickle, Weights};
-use crate::{EncoderInput, Mode, OutputRequest, SequenceClassifier, save_pretrained};
+use crate::{
+    Architecture, EncoderInput, Mode, OutputRequest, SequenceClassifier, SpanClassifier, TokenClassifier,
+    save_pretrained,
+};
 
 type Loaded = Result<Pretrained<SequenceClassifier<TestBackend>>, ModelError>;
 
@@ -270,7 +273,7 @@ fn folders_without_a_model_this_crate_reads_are_errors() {
     fs::write(folder.path().join("model.safetensors.index.json"), "{}").unwrap();
     assert!(load(folder.path()).unwrap_err().to_string().contains("shards"));
     for (json, part) in [
-        (r#"{"model_type": "roberta"}"#, "supported model types: bert"),
+        (r#"{"model_type": "t5"}"#, "supported model types: bert, roberta, xlm-roberta, electra, distilbert"),
         (r#"{"hidden_size": "#, "not a JSON"),
         (r#"{"hidden_size": "wide"}"#, "wide"),
     ] {
@@ -408,4 +411,103 @@ fn fetched_checkpoints_are_read_and_compute() {
         read += 1;
     }
     assert!(read > 0, "BREW_MODELS holds no checkpoint");
+}
+
+/// Written, read again, and named as transformers names it.
+fn check_round_trip<M: PretrainedModel<Backend = TestBackend>>(config: &EncoderConfig) {
+    let weights = tiny::weights_of(config, M::HEAD);
+    let device = Default::default();
+    let model: M = from_state_dict(config, weights.clone().into_iter().collect(), &device).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    save_pretrained(&model, config, None, folder.path()).unwrap();
+    let loaded = load_pretrained::<M>(folder.path(), &LoadOptions::default(), &device).unwrap();
+    assert_eq!(loaded.model.state_dict(&loaded.config).unwrap(), weights);
+    assert!(loaded.initialised.is_empty() && loaded.ignored.is_empty());
+    let class = M::HEAD.class_name(config.architecture);
+    assert_eq!(loaded.config.other["architectures"], serde_json::json!([class]));
+    let mut expected = config.clone();
+    if M::HEAD == Head::QuestionAnswering {
+        expected = expected.with_num_labels(2);
+    }
+    expected.other = loaded.config.other.clone();
+    assert_eq!(loaded.config, expected, "{class}");
+}
+
+#[test]
+fn every_model_is_read_back_as_it_was_written() {
+    for config in Architecture::ALL.map(tiny::config_of) {
+        check_round_trip::<SequenceClassifier<TestBackend>>(&config);
+        check_round_trip::<TokenClassifier<TestBackend>>(&config);
+        check_round_trip::<SpanClassifier<TestBackend>>(&config);
+    }
+}
+
+/// From a classifier of texts to each other head: a checkpoint of another head is refused, and its encoder taken
+/// where a new head is asked for.
+fn check_change_of_head<M: PretrainedModel<Backend = TestBackend>>(architecture: Architecture) {
+    let config = tiny::config_of(architecture);
+    let weights = tiny::weights_of(&config, Head::SequenceClassification);
+    let device = Default::default();
+    let texts: SequenceClassifier<TestBackend> =
+        from_state_dict(&config, weights.clone().into_iter().collect(), &device).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    save_pretrained(&texts, &config, None, folder.path()).unwrap();
+    let refused = load_pretrained::<M>(folder.path(), &LoadOptions::default(), &device).err().unwrap();
+    assert!(matches!(refused, ModelError::OtherHead { .. }), "{refused}");
+    let asked = M::HEAD.class_name(architecture);
+    assert!(refused.to_string().contains(&asked), "{refused}");
+    let options = LoadOptions { reinitialise_head: true, ..LoadOptions::default() };
+    let loaded = load_pretrained::<M>(folder.path(), &options, &device).unwrap();
+    let state = loaded.model.state_dict(&loaded.config).unwrap();
+    let specs = parameter_specs(&loaded.config, Some(M::HEAD));
+    assert_eq!(loaded.initialised.len(), 2, "{:?}", loaded.initialised);
+    for spec in specs.iter().filter(|spec| !spec.is_head()) {
+        assert_eq!(state[&spec.name], weights[&spec.name], "{architecture} {}", spec.name);
+    }
+    let of_texts = parameter_specs(&config, Some(Head::SequenceClassification));
+    let let_go = of_texts.iter().filter(|spec| spec.is_head() || spec.is_pooler()).count();
+    assert_eq!(loaded.ignored.len(), let_go, "{architecture}: {:?}", loaded.ignored);
+}
+
+#[test]
+fn the_encoder_of_every_family_can_get_another_head() {
+    for architecture in Architecture::ALL {
+        check_change_of_head::<TokenClassifier<TestBackend>>(architecture);
+        check_change_of_head::<SpanClassifier<TestBackend>>(architecture);
+    }
+}
+
+#[test]
+fn bare_encoders_of_every_family_get_a_new_head() {
+    for architecture in Architecture::ALL {
+        let config = tiny::config_of(architecture);
+        let prefix = format!("{}.", architecture.prefix());
+        let weights = tiny::weights_of(&config, Head::TokenClassification)
+            .into_iter()
+            .filter(|(name, _)| !name.starts_with("classifier."));
+        let bare = weights
+            .map(|(name, data)| (name.strip_prefix(&prefix).unwrap_or(&name).to_owned(), data))
+            .collect();
+        let folder = tempfile::tempdir().unwrap();
+        tiny::write_config(folder.path(), &config);
+        tiny::write_safetensors(folder.path(), &bare);
+        let loaded = load(folder.path()).unwrap();
+        let is_new = |spec: &ParameterSpec| spec.is_head() || spec.is_pooler();
+        let specs = parameter_specs(&config, Some(Head::SequenceClassification));
+        let expected: Vec<String> = specs.into_iter().filter(is_new).map(|spec| spec.name).collect();
+        assert_eq!(loaded.initialised, expected, "{architecture}");
+    }
+}
+
+#[test]
+fn a_span_classifier_has_two_outputs_whatever_the_labels() {
+    let config = tiny::config();
+    let weights = tiny::weights_of(&config, Head::QuestionAnswering);
+    let folder = checkpoint(&weights);
+    let load = |options| {
+        load_pretrained::<SpanClassifier<TestBackend>>(folder.path(), &options, &Default::default())
+    };
+    assert_eq!(load(LoadOptions::default()).unwrap().config.num_labels(), 2);
+    let three = LoadOptions { num_labels: Some(3), ..LoadOptions::default() };
+    assert!(load(three).unwrap_err().to_string().contains("start and end"));
 }

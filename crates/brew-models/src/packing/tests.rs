@@ -9,7 +9,10 @@ use burn_flex::Flex;
 use super::*;
 use crate::dropout::Dropout;
 use crate::names::parameter_specs;
-use crate::{EncoderInput, Mode, ModelOutput, OutputRequest, SequenceClassifier, from_state_dict, tiny};
+use crate::{
+    Architecture, EncoderInput, Head, Mode, ModelOutput, OutputRequest, SequenceClassifier, from_state_dict,
+    tiny,
+};
 
 /// The second text has no token at all, the third fills the batch.
 const LENGTHS: [usize; 4] = [2, 0, 7, 5];
@@ -19,11 +22,17 @@ const HIDDEN: usize = 8;
 const LABELS: usize = 3;
 
 fn model<B: Backend>() -> SequenceClassifier<B> {
-    from_state_dict(&tiny::config(), tiny::weights().into_iter().collect(), &Default::default()).unwrap()
+    model_of(Architecture::Bert)
+}
+
+fn model_of<B: Backend>(architecture: Architecture) -> SequenceClassifier<B> {
+    let config = tiny::config_of(architecture);
+    let weights = tiny::weights_of(&config, Head::SequenceClassification);
+    from_state_dict(&config, weights.into_iter().collect(), &Default::default()).unwrap()
 }
 
 fn ids(sequence: usize) -> Vec<i64> {
-    (0..LENGTHS[sequence]).map(|place| 1 + ((5 * sequence + 3 * place) % 12) as i64).collect()
+    (0..LENGTHS[sequence]).map(|place| 2 + ((5 * sequence + 3 * place) % 11) as i64).collect()
 }
 
 fn ints<B: Backend>(values: Vec<i64>, shape: [usize; 2]) -> Tensor<B, 2, Int> {
@@ -32,11 +41,22 @@ fn ints<B: Backend>(values: Vec<i64>, shape: [usize; 2]) -> Tensor<B, 2, Int> {
 
 /// These sequences padded to one length, the second half of each in the second segment.
 fn input<B: Backend>(sequences: &[usize], length: usize, with_lengths: bool) -> EncoderInput<B> {
+    input_of(Architecture::Bert, sequences, length, with_lengths)
+}
+
+/// The same for a family, whose padding may be another token.
+fn input_of<B: Backend>(
+    architecture: Architecture,
+    sequences: &[usize],
+    length: usize,
+    with_lengths: bool,
+) -> EncoderInput<B> {
+    let padding = tiny::config_of(architecture).pad_token_id.unwrap() as i64;
     let shape = [sequences.len(), length];
     let (mut all, mut mask, mut segments) = (Vec::new(), Vec::new(), Vec::new());
     for &sequence in sequences {
         let count = LENGTHS[sequence];
-        all.extend(ids(sequence).into_iter().chain(std::iter::repeat_n(0, length - count)));
+        all.extend(ids(sequence).into_iter().chain(std::iter::repeat_n(padding, length - count)));
         mask.extend((0..length).map(|place| if place < count { 1.0f32 } else { 0.0 }));
         segments.extend((0..length).map(|place| i64::from(place < count && place >= count / 2)));
     }
@@ -97,8 +117,9 @@ fn loss<B: Backend>(output: ModelOutput<B>, sequences: &[usize], length: usize) 
     ];
     for (name, list) in of_tokens {
         for (number, feature) in list.into_iter().enumerate() {
-            let weights = by_token(name, number, sequences, length, HIDDEN);
-            let weights = TensorData::new(weights, [rows, length, HIDDEN]);
+            let width = feature.dims()[2];
+            let weights = by_token(name, number, sequences, length, width);
+            let weights = TensorData::new(weights, [rows, length, width]);
             sum = sum + (feature * Tensor::from_data(weights, &device)).sum();
         }
     }
@@ -114,27 +135,35 @@ fn loss<B: Backend>(output: ModelOutput<B>, sequences: &[usize], length: usize) 
 
 /// The loss of these sequences in one batch, and the gradient of every parameter.
 fn gradients<B: AutodiffBackend>(
+    architecture: Architecture,
     sequences: &[usize],
     length: usize,
     with_lengths: bool,
 ) -> (f32, HashMap<String, Vec<f32>>) {
-    let model = model::<B>();
-    let input = input(sequences, length, with_lengths);
+    let model = model_of::<B>(architecture);
+    let input = input_of(architecture, sequences, length, with_lengths);
     let loss = loss(model.forward(input, OutputRequest::ALL, Mode::Eval), sequences, length);
     let gradients = loss.backward();
     let found = tiny::gradients(&model, &gradients);
-    assert_eq!(found.len(), parameter_specs(&tiny::config(), true).len(), "a parameter has no gradient");
+    assert_eq!(
+        found.len(),
+        parameter_specs(&tiny::config_of(architecture), Some(Head::SequenceClassification)).len(),
+        "a parameter has no gradient"
+    );
     (loss.into_data().iter::<f32>().next().unwrap(), found)
 }
 
-fn check_gradients<B: AutodiffBackend>() {
-    let (packed, of_packed) = gradients::<B>(&[0, 1, 2, 3], LENGTH, true);
-    let (padded, of_padded) = gradients::<B>(&[0, 1, 2, 3], LENGTH, false);
+fn check_gradients<B: AutodiffBackend>(architecture: Architecture) {
+    let gradients = |sequences: &[usize], length, with_lengths| {
+        gradients::<B>(architecture, sequences, length, with_lengths)
+    };
+    let (packed, of_packed) = gradients(&[0, 1, 2, 3], LENGTH, true);
+    let (padded, of_padded) = gradients(&[0, 1, 2, 3], LENGTH, false);
     assert_close(&[packed], &[padded], 1e-5, 1e-5, "loss");
     let mut alone = 0.0;
     let mut of_alone: HashMap<String, Vec<f32>> = HashMap::new();
     for sequence in [0, 2, 3] {
-        let (loss, found) = gradients::<B>(&[sequence], LENGTHS[sequence], false);
+        let (loss, found) = gradients(&[sequence], LENGTHS[sequence], false);
         alone += loss;
         for (path, values) in found {
             let sum = of_alone.entry(path).or_insert_with(|| vec![0.0; values.len()]);
@@ -154,14 +183,17 @@ fn check_gradients<B: AutodiffBackend>() {
 
 #[test]
 fn gradients_are_those_of_the_padded_batch_and_of_each_sequence_alone() {
-    check_gradients::<TestAutodiffBackend>();
-    check_gradients::<Autodiff<Flex>>();
+    for architecture in Architecture::ALL {
+        check_gradients::<TestAutodiffBackend>(architecture);
+        check_gradients::<Autodiff<Flex>>(architecture);
+    }
 }
 
-fn check_values<B: Backend>() {
-    let model = model::<B>();
+fn check_values<B: Backend>(architecture: Architecture) {
+    let model = model_of::<B>(architecture);
     let forward = |sequences: &[usize], length: usize, with_lengths: bool| {
-        model.forward(input(sequences, length, with_lengths), OutputRequest::ALL, Mode::Eval)
+        let input = input_of(architecture, sequences, length, with_lengths);
+        model.forward(input, OutputRequest::ALL, Mode::Eval)
     };
     let values = |data: TensorData| data.iter::<f32>().collect::<Vec<f32>>();
     let packed = forward(&[0, 1, 2, 3], LENGTH, true);
@@ -200,8 +232,10 @@ fn check_values<B: Backend>() {
 
 #[test]
 fn values_are_those_of_the_padded_batch_and_of_each_sequence_alone() {
-    check_values::<TestBackend>();
-    check_values::<Flex>();
+    for architecture in Architecture::ALL {
+        check_values::<TestBackend>(architecture);
+        check_values::<Flex>(architecture);
+    }
 }
 
 /// Which row stands at a padding position changes no bit of the output nor of any gradient.

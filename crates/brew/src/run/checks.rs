@@ -5,11 +5,11 @@ use std::path::Path;
 use brew_config::{EmdConfig, MatchFeature, Problem, compares_any_widths};
 use brew_data::{Augmentation, LabelSet, TextTokenizer};
 use brew_losses::LossRegistry;
-use brew_models::EncoderConfig;
+use brew_models::{EncoderConfig, StudentPreset};
 use burn::tensor::backend::Backend;
 
 use super::task_checks::task_problems;
-use crate::{RunConfig, RunKind};
+use crate::{RunConfig, RunKind, TaskKind};
 
 /// The problems that show without reading any other file.
 pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
@@ -35,14 +35,32 @@ pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
     if config.data.train.is_none() {
         missing("data.train", "name the training file, in the run file or as `--set data.train=FILE`");
     }
-    match (&config.model.from, &config.model.config) {
-        (None, None) => missing(
+    let starts = [
+        ("model.from", config.model.from.is_some()),
+        ("model.config", config.model.config.is_some()),
+        ("model.preset", config.model.preset.is_some()),
+    ];
+    let given: Vec<&str> = starts.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect();
+    match given.as_slice() {
+        [] => missing(
             "model.from",
-            "name a checkpoint folder to start from, or in `model.config` a config.json to initialise at random",
+            "name a checkpoint folder to start from, in `model.config` a config.json to initialise at random, or in \
+             `model.preset` a student of TextBrewer's such as T4-tiny",
         ),
-        (Some(_), Some(_)) => missing("model.config", "give either `model.from` or `model.config`, not both"),
-        _ => {}
+        [_] => {}
+        [_, others @ ..] => {
+            let remedy = format!("a model starts in one way; leave out {}", others.join(" and "));
+            found.push(Problem::new(given[0], "given", remedy));
+        }
     }
+    if let Some(Err(error)) = config.model.preset.as_ref().map(|name| name.parse::<StudentPreset>()) {
+        found.push(Problem::new("model.preset", config.model.preset.as_deref().unwrap_or_default(), error));
+    }
+    if config.model.layers.is_some() && config.model.from.is_none() {
+        let remedy = "layers are kept of a checkpoint: name it in `model.from`, or leave them out";
+        found.push(Problem::new("model.layers", "given", remedy));
+    }
+    let mut missing = |field: &str, remedy: &str| found.push(Problem::new(field, "missing", remedy));
     let has_tokenizer = config.model.tokenizer.is_some()
         || config.model.from.is_some()
         || (kind == RunKind::Distill && config.teacher.as_ref().is_some_and(|one| !one.from.is_empty()));
@@ -78,10 +96,10 @@ pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
     if config.data.train_examples == Some(0) {
         found.push(Problem::new("data.train_examples", 0, "must be at least 1; leave it out for all"));
     }
-    if config.data.max_length < 3 {
+    if config.data.length_limit(config.task) < 3 {
         found.push(Problem::new(
             "data.max_length",
-            config.data.max_length,
+            config.data.length_limit(config.task),
             "must be at least 3: a token between [CLS] and [SEP]",
         ));
     }
@@ -134,6 +152,25 @@ pub(super) fn check_vocabulary(
     }
 }
 
+/// RoBERTa counts its positions over tokens that are not the padding's.
+pub(super) fn check_padding(
+    found: &mut Vec<Problem>,
+    field: &str,
+    model: &EncoderConfig,
+    tokenizer: &TextTokenizer,
+) {
+    let padding = tokenizer.pad_id() as usize;
+    if model.max_length() < model.max_position_embeddings && model.pad_token_id != Some(padding) {
+        let known = model.pad_token_id.map_or_else(|| "none".to_owned(), |pad| pad.to_string());
+        let family = model.architecture;
+        found.push(Problem::new(
+            format!("{field}.tokenizer"),
+            format!("pads with token {padding}"),
+            format!("the {field}, a {family}, has pad_token_id {known}; use the tokenizer the checkpoint came with"),
+        ));
+    }
+}
+
 /// Masking needs a mask.
 pub(super) fn check_mask(found: &mut Vec<Problem>, steps: &[Augmentation], tokenizer: &TextTokenizer) {
     for (index, step) in steps.iter().enumerate() {
@@ -147,6 +184,13 @@ pub(super) fn check_mask(found: &mut Vec<Problem>, steps: &[Augmentation], token
 /// What a teacher cannot do whose tokens are not the student's.
 pub(super) fn check_own_tokens(found: &mut Vec<Problem>, config: &RunConfig, number: usize, folder: &Path) {
     let other = format!("the tokenizer of {} is not the student's", folder.display());
+    if matches!(config.task, TaskKind::TokenClassification | TaskKind::QuestionAnswering) {
+        let remedy = format!(
+            "{other}, and words and answers have places among its tokens; take a teacher with the student's, or \
+             join batches of both with `brew::data::AlignedTokenizer` in a program of your own"
+        );
+        found.push(Problem::new("task", config.task, remedy));
+    }
     let matches = config.distillation.intermediate_matches.iter().enumerate();
     for (index, one) in matches.filter(|(_, one)| one.teacher == number && !one.feature.is_per_token()) {
         found.push(Problem::new(
@@ -193,6 +237,11 @@ pub(super) fn check_emd(
         }
     }
     if emd.attention_weight > 0.0
+        && let Some(family) = [student, teacher].iter().find_map(|model| without_attention(model))
+    {
+        let remedy = format!("a {family} has no attention; set it to 0");
+        found.push(Problem::new("emd.attention_weight", emd.attention_weight, remedy));
+    } else if emd.attention_weight > 0.0
         && student.num_attention_heads != teacher.num_attention_heads
         && compares_heads(&emd.attention_loss)
     {
@@ -205,6 +254,11 @@ pub(super) fn check_emd(
             ),
         ));
     }
+}
+
+/// The family of a model that has no attention.
+fn without_attention(model: &EncoderConfig) -> Option<String> {
+    (model.attention_layers() == 0).then(|| model.architecture.to_string())
 }
 
 /// Whether a loss compares head with head.
@@ -246,18 +300,40 @@ pub(super) fn check_matches(
         for (field, layers, model) in [("layer_T", &one.layer_t, teacher), ("layer_S", &one.layer_s, student)]
         {
             // Hidden state 0 is the embeddings, so there is one more of them than layers.
+            let whose = if field == "layer_T" { "teacher" } else { "student" };
             let last = match one.feature {
                 MatchFeature::Hidden => model.num_hidden_layers,
-                _ => model.num_hidden_layers - 1,
+                feature => match model.attention_layers().checked_sub(1) {
+                    Some(last) => last,
+                    None => {
+                        let remedy =
+                            format!("the {whose} is a {}, which has no attention", model.architecture);
+                        found.push(Problem::new(format!("{at}.feature"), feature, remedy));
+                        continue;
+                    }
+                },
             };
+            if layers.as_slice().contains(&0)
+                && one.feature == MatchFeature::Hidden
+                && model.hidden_state_width(0) != model.hidden_size
+            {
+                let (width, others) = (model.hidden_state_width(0), model.hidden_size);
+                let remedy =
+                    format!("the {whose}'s embeddings are {width} wide and its output {others}; take 1");
+                found.push(Problem::new(format!("{at}.{field}"), 0, remedy));
+            }
             for &layer in layers.as_slice().iter().filter(|&&layer| layer > last) {
-                let whose = if field == "layer_T" { "teacher" } else { "student" };
                 found.push(Problem::new(
                     format!("{at}.{field}"),
                     layer,
                     format!("the {whose} has {} from 0 to {last}", one.feature),
                 ));
             }
+        }
+        if one.feature != MatchFeature::Hidden
+            && [student, teacher].iter().any(|model| model.attention_layers() == 0)
+        {
+            continue;
         }
         match one.feature {
             MatchFeature::Attention | MatchFeature::AttentionScores => {
@@ -313,6 +389,8 @@ pub(super) fn check_matches(
 
 #[cfg(test)]
 mod tests {
+    use brew_models::Architecture;
+
     use super::*;
 
     /// What is wrong with one match of a student of 3 layers, width 24 and 6 heads and a teacher of 6
@@ -326,9 +404,40 @@ mod tests {
             num_attention_heads: heads,
             ..EncoderConfig::default()
         };
+        of_models(&config, &model(3, 24, 6), &model(6, 36, 12))
+    }
+
+    fn of_models(config: &RunConfig, student: &EncoderConfig, teacher: &EncoderConfig) -> Vec<String> {
         let mut found = Vec::new();
-        check_matches(&mut found, &config, &model(3, 24, 6), 0, &model(6, 36, 12));
+        check_matches(&mut found, config, student, 0, teacher);
         found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_student_without_attention_matches_hidden_states_alone() {
+        let teacher = EncoderConfig::default();
+        let student = EncoderConfig { embedding_size: Some(100), ..EncoderConfig::of(Architecture::BiGru) };
+        let found = |feature: &str, loss: &str, layer: usize| {
+            let text = format!(
+                "[[distillation.intermediate_matches]]\nlayer_T = 2\nlayer_S = {layer}\nfeature = \"{feature}\"\n\
+                 loss = \"{loss}\"\nweight = 1"
+            );
+            of_models(&toml::from_str(&text).unwrap(), &student, &teacher)
+        };
+        assert_eq!(found("hidden", "hidden_mse", 1), [""; 0]);
+        let embeddings = found("hidden", "hidden_mse", 0);
+        assert!(embeddings.len() == 1 && embeddings[0].contains("100 wide"), "{embeddings:?}");
+        let beyond = found("hidden", "hidden_mse", 2);
+        assert!(beyond.len() == 1 && beyond[0].contains("from 0 to 1"), "{beyond:?}");
+        for (feature, loss) in [("attention", "attention_mse"), ("queries", "hidden_mse")] {
+            let found = found(feature, loss, 0);
+            assert!(found.len() == 1 && found[0].contains("a bigru, which has no attention"), "{found:?}");
+        }
+        let emd = EmdConfig { attention_weight: 1.0, hidden_weight: 0.0, ..EmdConfig::default() };
+        let mut problems = Vec::new();
+        check_emd(&mut problems, &emd, &student, &teacher);
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(problems.len() == 1 && problems[0].contains("a bigru has no attention"), "{problems:?}");
     }
 
     fn one(feature: &str, loss: &str, rest: &str) -> String {

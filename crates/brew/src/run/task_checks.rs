@@ -1,7 +1,7 @@
 //! What fits a task and what does not.
 
 use brew_config::{KdLossType, Problem};
-use brew_data::Augmentation;
+use brew_data::{Augmentation, Layout, LayoutTask};
 
 use crate::{Metric, RunConfig, RunKind, TaskKind};
 
@@ -28,6 +28,23 @@ pub(super) fn task_problems(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
             found.push(Problem::new("distillation.probability_shift", true, remedy));
         }
     }
+    let threshold = config.data.multi_label.threshold;
+    if !(0.0..=1.0).contains(&threshold) {
+        found.push(Problem::new(
+            "data.multi_label.threshold",
+            threshold,
+            "must be a probability, from 0 to 1",
+        ));
+    }
+    if config.data.folder.is_some() && config.data.layout.is_none() {
+        let remedy =
+            "say in `data.layout` whose files are in it, or name them in `data.train` and `data.dev`";
+        found.push(Problem::new("data.folder", "given", remedy));
+    }
+    if let Some(layout) = config.data.layout.filter(|&layout| task_of(layout) != task) {
+        let remedy = format!("its task is `{}`", task_of(layout));
+        found.push(Problem::new("data.layout", layout, remedy));
+    }
     let of_words = matches!(task, TaskKind::TokenClassification | TaskKind::QuestionAnswering);
     for (index, step) in config.data.augmentation.iter().enumerate() {
         if of_words && !matches!(step, Augmentation::Masking { .. }) {
@@ -36,6 +53,15 @@ pub(super) fn task_problems(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
         }
     }
     found
+}
+
+fn task_of(layout: Layout) -> TaskKind {
+    match layout.task() {
+        LayoutTask::Regression => TaskKind::Regression,
+        LayoutTask::MultiLabel => TaskKind::MultiLabel,
+        LayoutTask::Tagging => TaskKind::TokenClassification,
+        _ => TaskKind::Classification,
+    }
 }
 
 /// What to take in place of a loss on logits that the task's logits are not made for.

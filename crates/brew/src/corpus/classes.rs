@@ -1,0 +1,136 @@
+//! Texts and pairs with one class each.
+
+use std::path::Path;
+
+use brew_data::{
+    AlignedFeature, AlignedTokenizer, ClassificationReport, DataError, Example, Feature, LabelSet,
+    RawExample, Split as Part, TextTokenizer, label_examples, read_examples, unlabelled_examples,
+};
+
+use super::{Corpus, Judge, Purpose, Split, next};
+use crate::classification::{argmax, probabilities};
+use crate::{ClassPrediction, DataConfig, Prediction, RunError, TaskKind, TaskReport};
+
+#[derive(Debug, Clone)]
+pub(super) struct Texts {
+    rows: Vec<RawExample>,
+    /// The classes, where the layout says them.
+    labels: Option<LabelSet>,
+    note: Option<String>,
+}
+
+impl Texts {
+    pub(super) fn read(path: &Path, part: Part, data: &DataConfig) -> Result<Self, RunError> {
+        let Some(layout) = data.layout else {
+            return Ok(Self { rows: read_examples(path, &data.columns)?, labels: None, note: None });
+        };
+        let read = layout.read(path, part, &data.layout_options)?;
+        let note = (read.left_out() > 0).then(|| format!("{}: {read}", path.display()));
+        Ok(Self { rows: read.examples, labels: layout.labels(), note })
+    }
+
+    pub(super) fn rows(&self) -> &[RawExample] {
+        &self.rows
+    }
+
+    /// The rows with their labels as indexes, where they have one.
+    fn resolved(&self, labels: &LabelSet) -> Result<Vec<Example>, DataError> {
+        let resolve = |row: &RawExample| {
+            let row = std::slice::from_ref(row);
+            let mut example = match row[0].label {
+                Some(_) => label_examples(row, labels)?,
+                None => unlabelled_examples(row),
+            };
+            Ok(example.remove(0))
+        };
+        self.rows.iter().map(resolve).collect()
+    }
+}
+
+impl Corpus for Texts {
+    fn truncate(&mut self, count: usize) {
+        self.rows.truncate(count);
+    }
+
+    fn labels(&self) -> Result<Option<LabelSet>, RunError> {
+        if self.labels.is_some() || self.rows.iter().any(|row| row.label.is_none()) {
+            return Ok(self.labels.clone());
+        }
+        Ok(Some(LabelSet::from_examples(&self.rows)?))
+    }
+
+    fn require_labels(&self) -> Result<(), RunError> {
+        match self.rows.iter().find(|row| row.label.is_none()) {
+            None => Ok(()),
+            Some(RawExample { origin, .. }) => {
+                Err(DataError::MissingLabel { path: origin.path.to_path_buf(), line: origin.line }.into())
+            }
+        }
+    }
+
+    fn forget_labels(&mut self) {
+        for row in &mut self.rows {
+            row.label = None;
+        }
+    }
+
+    fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
+        let mut more = Self::read(path, Part::Train, data)?;
+        more.forget_labels();
+        let start = next(self.rows.iter().map(|row| row.id));
+        self.rows.extend(more.rows.into_iter().zip(start..).map(|(row, id)| RawExample { id, ..row }));
+        Ok(())
+    }
+
+    fn encode(
+        &self,
+        labels: &LabelSet,
+        tokenizer: &TextTokenizer,
+        data: &DataConfig,
+        _purpose: Purpose,
+    ) -> Result<Split, RunError> {
+        let features =
+            tokenizer.encode_all(&self.resolved(labels)?, data.length_limit(TaskKind::Classification))?;
+        let gold = features.iter().filter_map(Feature::class).collect();
+        let judge = Classes { rows: self.rows.clone(), gold, labels: labels.clone() };
+        Ok(Split { note: self.note.clone(), ..Split::new(features, judge) })
+    }
+
+    fn encode_both(
+        &self,
+        labels: &LabelSet,
+        both: &AlignedTokenizer,
+        lengths: [usize; 2],
+    ) -> Result<Option<Vec<AlignedFeature>>, RunError> {
+        Ok(Some(both.encode_all(&self.resolved(labels)?, lengths[0], lengths[1])?))
+    }
+}
+
+#[derive(Debug)]
+struct Classes {
+    rows: Vec<RawExample>,
+    gold: Vec<usize>,
+    labels: LabelSet,
+}
+
+impl Judge for Classes {
+    fn report(&self, outputs: &[Vec<f32>]) -> Result<TaskReport, RunError> {
+        let predictions: Vec<usize> = outputs.iter().map(|row| argmax(row)).collect();
+        Ok(TaskReport::Classification(ClassificationReport::new(&predictions, &self.gold, &self.labels)?))
+    }
+
+    fn predictions(&self, outputs: Vec<Vec<f32>>) -> Result<Vec<Prediction>, RunError> {
+        let predictions = self.rows.iter().zip(outputs).map(|(row, logits)| {
+            let best = argmax(&logits);
+            Prediction::Class(ClassPrediction {
+                id: row.id,
+                text: row.text.clone(),
+                text_pair: row.text_pair.clone(),
+                label: self.labels.name(best).unwrap_or_default().to_owned(),
+                probability: probabilities(&logits)[best],
+                logits,
+            })
+        });
+        Ok(predictions.collect())
+    }
+}

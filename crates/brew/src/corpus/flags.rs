@@ -1,0 +1,129 @@
+//! Texts with any number of labels each.
+
+use std::path::Path;
+
+use brew_data::{
+    AlignedFeature, AlignedTokenizer, DataError, Feature, LabelSet, MultiLabelExample, MultiLabelReport,
+    Split as Part, Target, TextTokenizer, Thresholds, flag_examples, multi_label_set,
+    read_multi_label_examples,
+};
+
+use super::{Corpus, Judge, Purpose, Split, next};
+use crate::{DataConfig, FlagsPrediction, LabelPrediction, Prediction, RunError, TaskKind, TaskReport};
+
+#[derive(Debug, Clone)]
+pub(super) struct Flagged {
+    rows: Vec<MultiLabelExample>,
+    /// The names that stand beside the file.
+    labels: Option<LabelSet>,
+}
+
+impl Flagged {
+    pub(super) fn read(path: &Path, part: Part, data: &DataConfig) -> Result<Self, RunError> {
+        let (rows, labels) = match data.layout {
+            Some(layout) => layout.read_multi_label(path, part, &data.layout_options)?,
+            None => (read_multi_label_examples(path, &data.columns, &data.multi_label.file_spec())?, None),
+        };
+        Ok(Self { rows, labels })
+    }
+}
+
+impl Corpus for Flagged {
+    fn truncate(&mut self, count: usize) {
+        self.rows.truncate(count);
+    }
+
+    fn labels(&self) -> Result<Option<LabelSet>, RunError> {
+        if self.labels.is_some() || self.rows.iter().any(|row| row.labels.is_none()) {
+            return Ok(self.labels.clone());
+        }
+        Ok(Some(multi_label_set(&self.rows)?))
+    }
+
+    fn require_labels(&self) -> Result<(), RunError> {
+        match self.rows.iter().find(|row| row.labels.is_none()) {
+            None => Ok(()),
+            Some(MultiLabelExample { origin, .. }) => {
+                Err(DataError::MissingLabel { path: origin.path.to_path_buf(), line: origin.line }.into())
+            }
+        }
+    }
+
+    fn forget_labels(&mut self) {
+        for row in &mut self.rows {
+            row.labels = None;
+        }
+    }
+
+    fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
+        let mut more = Self::read(path, Part::Train, data)?;
+        more.forget_labels();
+        let start = next(self.rows.iter().map(|row| row.id));
+        let more = more.rows.into_iter().zip(start..);
+        self.rows.extend(more.map(|(row, id)| MultiLabelExample { id, ..row }));
+        Ok(())
+    }
+
+    fn encode(
+        &self,
+        labels: &LabelSet,
+        tokenizer: &TextTokenizer,
+        data: &DataConfig,
+        _purpose: Purpose,
+    ) -> Result<Split, RunError> {
+        let examples = flag_examples(&self.rows, labels)?;
+        let features = tokenizer.encode_targeted(&examples, data.length_limit(TaskKind::MultiLabel))?;
+        let flags = |feature: &Feature| match &feature.target {
+            Some(Target::Flags(flags)) => flags.clone(),
+            _ => Vec::new(),
+        };
+        let gold = features.iter().map(flags).collect();
+        let thresholds = Thresholds::uniform(data.multi_label.threshold, labels.len());
+        let judge = Flags { rows: self.rows.clone(), gold, labels: labels.clone(), thresholds };
+        Ok(Split::new(features, judge))
+    }
+
+    fn encode_both(
+        &self,
+        labels: &LabelSet,
+        both: &AlignedTokenizer,
+        lengths: [usize; 2],
+    ) -> Result<Option<Vec<AlignedFeature>>, RunError> {
+        super::both_targeted(&flag_examples(&self.rows, labels)?, both, lengths).map(Some)
+    }
+}
+
+#[derive(Debug)]
+struct Flags {
+    rows: Vec<MultiLabelExample>,
+    gold: Vec<Vec<bool>>,
+    labels: LabelSet,
+    thresholds: Thresholds,
+}
+
+impl Judge for Flags {
+    fn report(&self, outputs: &[Vec<f32>]) -> Result<TaskReport, RunError> {
+        let predicted = self.thresholds.flags(&outputs.concat());
+        Ok(TaskReport::Flags(MultiLabelReport::new(&predicted, &self.gold, &self.labels)?))
+    }
+
+    fn predictions(&self, outputs: Vec<Vec<f32>>) -> Result<Vec<Prediction>, RunError> {
+        let predicted = self.thresholds.flags(&outputs.concat());
+        let predictions = self.rows.iter().zip(outputs).zip(predicted).map(|((row, logits), flags)| {
+            let probability = |logit: f32| 1.0 / (1.0 + (-logit).exp());
+            let labels = self.labels.names().iter().zip(&logits).zip(flags);
+            let labels = labels.filter(|(_, holds)| *holds).map(|((name, &logit), _)| LabelPrediction {
+                label: name.clone(),
+                probability: probability(logit),
+            });
+            Prediction::Flags(FlagsPrediction {
+                id: row.id,
+                text: row.text.clone(),
+                text_pair: row.text_pair.clone(),
+                labels: labels.collect(),
+                logits,
+            })
+        });
+        Ok(predictions.collect())
+    }
+}

@@ -1,0 +1,162 @@
+//! Sentences with a tag for each word.
+
+use std::path::Path;
+
+use brew_data::{
+    AlignedFeature, AlignedTokenizer, DataError, EncodedTags, LabelSet, SpanMode, SpanReport, Split as Part,
+    TagScheme, TagSet, TaggedExample, TaggedFile, TextTokenizer, encode_tagged, read_tagged_examples,
+};
+
+use super::{Corpus, Judge, Purpose, Split, next};
+use crate::{DataConfig, EntityPrediction, Prediction, RunError, TagPrediction, TaskKind, TaskReport};
+
+#[derive(Debug, Clone)]
+pub(super) struct Sentences {
+    examples: Vec<TaggedExample>,
+    scheme: TagScheme,
+}
+
+impl Sentences {
+    pub(super) fn read(path: &Path, part: Part, data: &DataConfig) -> Result<Self, RunError> {
+        let TaggedFile { examples, scheme } = match data.layout {
+            Some(layout) => layout.read_tagged(path, part, &data.layout_options)?,
+            None => read_tagged_examples(path, &data.tags.file_spec())?,
+        };
+        Ok(Self { examples, scheme })
+    }
+}
+
+impl Corpus for Sentences {
+    fn truncate(&mut self, count: usize) {
+        self.examples.truncate(count);
+    }
+
+    fn labels(&self) -> Result<Option<LabelSet>, RunError> {
+        let all = self.examples.iter().all(|example| example.tags.is_some());
+        let tags = all.then(|| TagSet::from_examples(&self.examples, self.scheme)).transpose()?;
+        Ok(tags.map(|tags| tags.labels().clone()))
+    }
+
+    fn require_labels(&self) -> Result<(), RunError> {
+        match self.examples.iter().find(|example| example.tags.is_none()) {
+            None => Ok(()),
+            Some(TaggedExample { origin, .. }) => {
+                Err(DataError::MissingLabel { path: origin.path.to_path_buf(), line: origin.line }.into())
+            }
+        }
+    }
+
+    fn forget_labels(&mut self) {
+        for example in &mut self.examples {
+            example.tags = None;
+        }
+    }
+
+    fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
+        let mut more = Self::read(path, Part::Train, data)?;
+        more.forget_labels();
+        let start = next(self.examples.iter().map(|example| example.id));
+        let more =
+            more.examples.into_iter().zip(start..).map(|(example, id)| TaggedExample { id, ..example });
+        self.examples.extend(more);
+        Ok(())
+    }
+
+    fn encode(
+        &self,
+        labels: &LabelSet,
+        tokenizer: &TextTokenizer,
+        data: &DataConfig,
+        _purpose: Purpose,
+    ) -> Result<Split, RunError> {
+        let tags = TagSet::new(labels.clone(), self.scheme)?;
+        let encoded = encode_tagged(
+            tokenizer,
+            &self.examples,
+            &tags,
+            &data.tags.encoding(data.length_limit(TaskKind::TokenClassification)),
+        )?;
+        let note = encoded.counts.to_string();
+        let judge = Words { examples: self.examples.clone(), tags, mode: data.tags.mode, encoded };
+        Ok(Split { note: Some(note), ..Split::new(judge.encoded.features.clone(), judge) })
+    }
+
+    fn encode_both(
+        &self,
+        _labels: &LabelSet,
+        _both: &AlignedTokenizer,
+        _lengths: [usize; 2],
+    ) -> Result<Option<Vec<AlignedFeature>>, RunError> {
+        Ok(None)
+    }
+}
+
+#[derive(Debug)]
+struct Words {
+    examples: Vec<TaggedExample>,
+    tags: TagSet,
+    mode: SpanMode,
+    encoded: EncodedTags,
+}
+
+impl Judge for Words {
+    fn report(&self, outputs: &[Vec<f32>]) -> Result<TaskReport, RunError> {
+        let predicted = self.encoded.decode(outputs, &self.tags)?;
+        let gold: Vec<Vec<String>> =
+            self.examples.iter().map(|example| example.tags.clone().unwrap_or_default()).collect();
+        Ok(TaskReport::Tags(SpanReport::new(&predicted, &gold, self.tags.scheme(), self.mode)?))
+    }
+
+    fn predictions(&self, outputs: Vec<Vec<f32>>) -> Result<Vec<Prediction>, RunError> {
+        let decoded = self.encoded.decode(&outputs, &self.tags)?;
+        let predictions = self.examples.iter().zip(decoded).map(|(example, tags)| {
+            let spans = self.tags.scheme().spans(&tags, self.mode)?;
+            let entities = spans.into_iter().map(|span| EntityPrediction {
+                text: joined(&example.words[span.start..span.end]),
+                label: span.kind,
+                start: span.start,
+                end: span.end,
+            });
+            let entities = entities.collect();
+            Ok(Prediction::Tags(TagPrediction {
+                id: example.id,
+                words: example.words.clone(),
+                tags,
+                entities,
+            }))
+        });
+        predictions.collect()
+    }
+}
+
+/// Words as a text: with spaces, but between characters that are written without.
+fn joined(words: &[String]) -> String {
+    let is_spaced = |word: Option<char>| word.is_some_and(|one| !is_written_without_spaces(one));
+    let mut text = String::new();
+    for word in words {
+        if is_spaced(text.chars().next_back()) || (!text.is_empty() && is_spaced(word.chars().next())) {
+            text.push(' ');
+        }
+        text.push_str(word);
+    }
+    text
+}
+
+/// Chinese characters, kana, and full-width marks.
+fn is_written_without_spaces(one: char) -> bool {
+    matches!(u32::from(one), 0x3000..=0x30ff | 0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xf900..=0xfaff | 0xff00..=0xffef | 0x20000..=0x2fa1f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_joined_as_they_are_written() {
+        let text = |words: &[&str]| joined(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
+        assert_eq!(text(&["New", "York"]), "New York");
+        assert_eq!(text(&["北", "京"]), "北京");
+        assert_eq!(text(&["用", "iPhone", "的"]), "用 iPhone 的");
+        assert_eq!(text(&[]), "");
+    }
+}

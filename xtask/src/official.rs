@@ -1,0 +1,499 @@
+//! `configs/official/`: a run file for every cell of the tables of results in TextBrewer's README, and an
+//! `experiment.toml` for each data set with the README's numbers. They are written by this command and not by hand,
+//! so that they differ only where the tables do.
+//!
+//! The settings are the README's (temperature 8, its matches, rate 1e-4 and 30 to 60 epochs for students) and, where
+//! that is silent, those of the scripts below `examples/` of <https://github.com/airaria/TextBrewer>.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Only compare what is there with what would be written
+    #[arg(long)]
+    check: bool,
+}
+
+pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let folder = root.join("configs/official");
+    let mut differing = Vec::new();
+    for (name, text) in files() {
+        let path = folder.join(&name);
+        if fs::read_to_string(&path).is_ok_and(|found| found == text) {
+            continue;
+        }
+        if !arguments.check {
+            let parent = path.parent().context("a file lies in a folder")?;
+            fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+            fs::write(&path, text).with_context(|| path.display().to_string())?;
+        }
+        differing.push(name);
+    }
+    for name in &differing {
+        println!("{} {name}", if arguments.check { "differs:" } else { "written:" });
+    }
+    ensure!(!arguments.check || differing.is_empty(), "run `cargo xtask official`");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A data set of the tables.
+struct DataSet {
+    /// Its folder below `configs/official/`.
+    name: &'static str,
+    title: &'static str,
+    task: &'static str,
+    /// What its files are and where to get them.
+    about: &'static str,
+    /// Its files: train, dev and, where there is one, test.
+    files: [Option<&'static str>; 3],
+    /// Lines of `[data]` beyond the files.
+    data: &'static str,
+    metrics: &'static [&'static str],
+    max_length: usize,
+    batch_size: usize,
+    teacher: Teacher,
+    students: Students,
+    /// Rows of TextBrewer's table: the name here, and its numbers in the order of the columns.
+    scores: &'static [(&'static str, &'static [f64])],
+}
+
+/// How a teacher is fine-tuned.
+struct Teacher {
+    lr: &'static str,
+    epochs: usize,
+}
+
+/// How students are distilled.
+struct Students {
+    epochs: usize,
+    /// The README: "Learning rate decay is not used in distillation on CMRC 2018 and DRCD".
+    decays: bool,
+    /// Another set whose texts are distilled as well, for the students whose names are here.
+    augmentation: Option<(&'static str, &'static [&'static str])>,
+}
+
+/// A student: its name in the tables and here, how it starts, and its matches.
+struct Student {
+    name: &'static str,
+    model: &'static str,
+    matches: &'static [&'static str],
+}
+
+const TEACHER: &str = "teacher";
+const ELECTRA_TEACHER: &str = "electra-teacher";
+
+const STUDENTS: [Student; 7] = [
+    Student { name: "BiGRU", model: "preset = \"BiGRU\"", matches: &[] },
+    Student {
+        name: "T6",
+        model: "from = \"models/PRETRAINED\"\nlayers = [0, 1, 2, 3, 4, 5]   # the first ones, as the scripts load them",
+        matches: &["L6_hidden_mse", "L6_hidden_smmd"],
+    },
+    Student {
+        name: "T3",
+        model: "from = \"models/PRETRAINED\"\nlayers = [0, 1, 2]            # the first ones, as the scripts load them",
+        matches: &["L3_hidden_mse", "L3_hidden_smmd"],
+    },
+    Student {
+        name: "T3-small",
+        model: "preset = \"T3-small\"",
+        matches: &["L3n_hidden_mse", "L3_hidden_smmd"],
+    },
+    Student {
+        name: "T4-tiny",
+        model: "preset = \"T4-tiny\"",
+        matches: &["L4t_hidden_mse", "L4_hidden_smmd"],
+    },
+    Student {
+        name: "T12-nano",
+        model: "preset = \"T12-nano\"",
+        matches: &["small_hidden_mse", "small_hidden_smmd"],
+    },
+    Student {
+        name: "Electra-small",
+        model: "from = \"models/chinese-electra-small\"",
+        matches: &["small_hidden_mse", "small_hidden_smmd"],
+    },
+];
+
+const CHINESE_QA: &str =
+    "questions = { rules = \"cmrc\", max_answer_length = 64, unaligned_as_unlabelled = true }";
+
+const SETS: [DataSet; 8] = [
+    DataSet {
+        name: "mnli",
+        title: "MNLI, matched (dev) and mismatched (test)",
+        task: "classification",
+        about: "MNLI as GLUE distributes it: `cargo xtask download mnli`",
+        files: [Some("train.tsv"), Some("dev_matched.tsv"), Some("dev_mismatched.tsv")],
+        data: "layout = \"mnli\"",
+        metrics: &["accuracy"],
+        max_length: 128,
+        batch_size: 32,
+        teacher: Teacher { lr: "2e-5", epochs: 3 },
+        students: Students { epochs: 40, decays: true, augmentation: None },
+        scores: &[
+            (TEACHER, &[83.7, 84.0]),
+            ("T6", &[83.5, 84.0]),
+            ("T3", &[81.8, 82.7]),
+            ("T3-small", &[81.3, 81.7]),
+            ("T4-tiny", &[82.0, 82.6]),
+            ("T12-nano", &[83.2, 83.9]),
+        ],
+    },
+    DataSet {
+        name: "squad",
+        title: "SQuAD 1.1",
+        task: "question_answering",
+        about: "SQuAD 1.1: `cargo xtask download squad`",
+        files: [Some("train-v1.1.json"), Some("dev-v1.1.json"), None],
+        data: "",
+        metrics: &["exact_match", "f1"],
+        max_length: 384,
+        batch_size: 32,
+        teacher: Teacher { lr: "3e-5", epochs: 2 },
+        students: Students {
+            epochs: 40,
+            decays: true,
+            augmentation: Some(("newsqa/newsqa.json", &["T4-tiny"])),
+        },
+        scores: &[
+            (TEACHER, &[81.5, 88.6]),
+            ("T6", &[80.8, 88.1]),
+            ("T3", &[76.4, 84.9]),
+            ("T3-small", &[72.3, 81.4]),
+            ("T4-tiny", &[75.2, 84.0]),
+            ("T12-nano", &[79.0, 86.6]),
+        ],
+    },
+    DataSet {
+        name: "conll2003",
+        title: "CoNLL-2003 named entities",
+        task: "token_classification",
+        about: "CoNLL-2003: `cargo xtask download conll2003`",
+        files: [Some("eng.train"), Some("eng.testa"), Some("eng.testb")],
+        data: "layout = \"conll2003\"",
+        metrics: &["f1"],
+        max_length: 128,
+        batch_size: 32,
+        teacher: Teacher { lr: "5e-5", epochs: 3 },
+        students: Students {
+            epochs: 40,
+            decays: true,
+            augmentation: Some(("hotpotqa/hotpotqa.conll", &["T4-tiny", "T12-nano"])),
+        },
+        scores: &[
+            (TEACHER, &[91.1]),
+            ("BiGRU", &[85.3]),
+            ("T6", &[90.7]),
+            ("T3", &[87.5]),
+            ("T3-small", &[78.6]),
+            ("T4-tiny", &[89.1]),
+            ("T12-nano", &[89.6]),
+        ],
+    },
+    DataSet {
+        name: "xnli",
+        title: "XNLI, Chinese",
+        task: "classification",
+        about: "XNLI with its machine-translated training set: `cargo xtask download xnli`",
+        files: [Some("multinli.train.zh.tsv"), Some("xnli.dev.tsv"), Some("xnli.test.tsv")],
+        data: "layout = \"xnli\"\nlayout_options = { language = \"zh\" }",
+        metrics: &["accuracy"],
+        max_length: 128,
+        batch_size: 32,
+        teacher: Teacher { lr: "3e-5", epochs: 3 },
+        students: Students { epochs: 40, decays: true, augmentation: None },
+        scores: &[
+            (TEACHER, &[79.9]),
+            ("T3", &[78.4]),
+            ("T3-small", &[76.0]),
+            ("T4-tiny", &[76.2]),
+            (ELECTRA_TEACHER, &[77.8]),
+            ("Electra-small", &[77.7]),
+        ],
+    },
+    DataSet {
+        name: "lcqmc",
+        title: "LCQMC",
+        task: "classification",
+        about: "LCQMC, which its authors give out: `cargo xtask download lcqmc`",
+        files: [Some("train.tsv"), Some("dev.tsv"), Some("test.tsv")],
+        data: "layout = \"lcqmc\"",
+        metrics: &["accuracy"],
+        max_length: 128,
+        batch_size: 32,
+        teacher: Teacher { lr: "3e-5", epochs: 3 },
+        students: Students { epochs: 40, decays: true, augmentation: None },
+        scores: &[
+            (TEACHER, &[89.4]),
+            ("T3", &[89.0]),
+            ("T3-small", &[88.1]),
+            ("T4-tiny", &[88.4]),
+            (ELECTRA_TEACHER, &[89.8]),
+            ("Electra-small", &[89.3]),
+        ],
+    },
+    DataSet {
+        name: "cmrc2018",
+        title: "CMRC 2018",
+        task: "question_answering",
+        about: "CMRC 2018 in SQuAD's layout: `cargo xtask download cmrc2018`",
+        files: [Some("cmrc2018_train.json"), Some("cmrc2018_dev.json"), None],
+        data: CHINESE_QA,
+        metrics: &["exact_match", "f1"],
+        max_length: 512,
+        batch_size: 24,
+        teacher: Teacher { lr: "3e-5", epochs: 2 },
+        students: Students {
+            epochs: 50,
+            decays: false,
+            augmentation: Some(("drcd/DRCD_training.json", &["T3", "T3-small", "T4-tiny", "Electra-small"])),
+        },
+        scores: &[
+            (TEACHER, &[68.8, 86.4]),
+            ("T3", &[66.4, 84.2]),
+            ("T3-small", &[58.0, 79.3]),
+            ("T4-tiny", &[61.8, 81.8]),
+            (ELECTRA_TEACHER, &[65.6, 84.7]),
+            ("Electra-small", &[66.5, 84.9]),
+        ],
+    },
+    DataSet {
+        name: "drcd",
+        title: "DRCD",
+        task: "question_answering",
+        about: "DRCD: `cargo xtask download drcd`",
+        files: [Some("DRCD_training.json"), Some("DRCD_dev.json"), None],
+        data: CHINESE_QA,
+        metrics: &["exact_match", "f1"],
+        max_length: 512,
+        batch_size: 24,
+        teacher: Teacher { lr: "3e-5", epochs: 2 },
+        students: Students {
+            epochs: 50,
+            decays: false,
+            augmentation: Some((
+                "cmrc2018/cmrc2018_train.json",
+                &["T3", "T3-small", "T4-tiny", "Electra-small"],
+            )),
+        },
+        scores: &[
+            (TEACHER, &[86.5, 92.5]),
+            ("T3", &[78.2, 86.4]),
+            ("T3-small", &[75.8, 84.8]),
+            ("T4-tiny", &[77.3, 86.1]),
+            (ELECTRA_TEACHER, &[86.9, 92.3]),
+            ("Electra-small", &[85.5, 91.3]),
+        ],
+    },
+    DataSet {
+        name: "msra_ner",
+        title: "MSRA NER",
+        task: "token_classification",
+        about: "MSRA NER, a character and its tag a line: `cargo xtask download msra_ner`",
+        files: [Some("msra_train_bio.txt"), None, Some("msra_test_bio.txt")],
+        data: "layout = \"msra_ner\"",
+        metrics: &["f1"],
+        max_length: 160,
+        batch_size: 24,
+        teacher: Teacher { lr: "3e-4", epochs: 2 },
+        students: Students { epochs: 30, decays: true, augmentation: None },
+        scores: &[(ELECTRA_TEACHER, &[95.14]), ("Electra-small", &[93.48])],
+    },
+];
+
+/// Every file below `configs/official/` with its text.
+fn files() -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for set in &SETS {
+        files.push((format!("{}/experiment.toml", set.name), set.experiment()));
+        for (name, _) in set.scores {
+            let text = match STUDENTS.iter().find(|student| student.name == *name) {
+                Some(student) => set.student(student),
+                None => set.teacher(name),
+            };
+            files.push((format!("{}/{name}.toml", set.name), text));
+        }
+    }
+    files
+}
+
+impl DataSet {
+    fn is_chinese(&self) -> bool {
+        ["xnli", "lcqmc", "cmrc2018", "drcd", "msra_ner"].contains(&self.name)
+    }
+
+    /// The pretrained model of a teacher.
+    fn pretrained(&self, teacher: &str) -> &'static str {
+        match (self.is_chinese(), teacher) {
+            (false, _) => "bert-base-cased",
+            (true, TEACHER) => "chinese-roberta-wwm-ext",
+            (true, _) => "chinese-electra-base",
+        }
+    }
+
+    fn teacher_of(&self, student: &str) -> &'static str {
+        if student == "Electra-small" { ELECTRA_TEACHER } else { TEACHER }
+    }
+
+    /// TextBrewer's numbers as it writes them.
+    fn reported(&self, name: &str) -> String {
+        let scores = self.scores.iter().find(|(row, _)| *row == name).map_or(&[][..], |(_, scores)| scores);
+        scores.iter().map(ToString::to_string).collect::<Vec<_>>().join(" / ")
+    }
+
+    fn data_table(&self, transfer: Option<&str>) -> String {
+        let mut out = "[data]\n".to_owned();
+        for (split, file) in ["train", "dev", "test"].into_iter().zip(self.files) {
+            if let Some(file) = file {
+                let _ = writeln!(out, "{split} = \"data/{}/{file}\"", self.name);
+            }
+        }
+        if let Some(file) = transfer {
+            let _ = writeln!(out, "transfer = [\"data/{file}\"]");
+        }
+        if !self.data.is_empty() {
+            let _ = writeln!(out, "{}", self.data);
+        }
+        let _ = writeln!(out, "max_length = {}\nbatch_size = {}", self.max_length, self.batch_size);
+        out
+    }
+
+    fn head(&self, what: &str, name: &str) -> String {
+        let metrics = match self.name {
+            "mnli" => "accuracy, matched / mismatched".to_owned(),
+            _ => self.metrics.join(" / ").replace("exact_match", "exact match").replace("f1", "F1"),
+        };
+        format!(
+            "# {what} of TextBrewer's table for {}, where it has {metrics} {}.\n# Written by `cargo xtask official`.\n\n\
+             task = \"{}\"\n\n",
+            self.title,
+            self.reported(name),
+            self.task
+        )
+    }
+
+    fn teacher(&self, name: &str) -> String {
+        let pretrained = self.pretrained(name);
+        let (lr, epochs) = (self.teacher.lr, self.teacher.epochs);
+        format!(
+            "{}{}\n[model]\nfrom = \"models/{pretrained}\"\n\n[training]\noutput_dir = \"runs/official/{}/{name}\"\n\
+             num_epochs = {epochs}\nmax_grad_norm = 1.0\noptimizer = {{ lr = {lr}, weight_decay = 0.01 }}\n\
+             schedule = {{ name = \"linear\", warmup_ratio = 0.1 }}\n",
+            self.head("The teacher", name),
+            self.data_table(None),
+            self.name
+        )
+    }
+
+    fn student(&self, student: &Student) -> String {
+        let Student { name, model, matches } = student;
+        let teacher = self.teacher_of(name);
+        let transfer =
+            self.students.augmentation.filter(|(_, names)| names.contains(name)).map(|(file, _)| file);
+        let schedule = match self.students.decays {
+            true => "schedule = { name = \"linear\", warmup_ratio = 0.1 }",
+            false => {
+                "# Without decay, as TextBrewer's README says of this data set.\n\
+                 schedule = { name = \"constant\", warmup_ratio = 0.1 }"
+            }
+        };
+        let matches: Vec<String> = matches.iter().map(|name| format!("\"{name}\"")).collect();
+        format!(
+            "{}{}\n[model]\n{}\n\n[teacher]\nfrom = \"runs/official/{}/{teacher}\"\n\n[training]\n\
+             output_dir = \"runs/official/{}/{name}\"\nnum_epochs = {}\nmax_grad_norm = 1.0\n\
+             optimizer = {{ lr = 1e-4, weight_decay = 0.01 }}\n{schedule}\n\n[distillation]\ntemperature = 8\n\
+             intermediate_matches = [{}]\n",
+            self.head(name, name),
+            self.data_table(transfer),
+            model.replace("PRETRAINED", self.pretrained(TEACHER)),
+            self.name,
+            self.name,
+            self.students.epochs,
+            matches.join(", ")
+        )
+    }
+
+    /// The teachers, every student on labels alone and distilled, and TextBrewer's numbers beside.
+    fn experiment(&self) -> String {
+        let mut out = format!(
+            "# Written by `cargo xtask official`. A GPU is needed: students are trained for {} epochs.\n#\n\
+             #   cargo xtask experiment official/{} --model MODELS --data {}\n\n\
+             title = \"{}: the students of TextBrewer's table\"\n\
+             model = \"the pretrained model of the teacher, {}\"\nmetrics = {:?}\n\n[data]\nabout = \"{}\"\n",
+            self.students.epochs,
+            self.name,
+            self.name.to_uppercase(),
+            self.title,
+            self.pretrained(self.scores[0].0),
+            self.metrics,
+            self.about.replace('"', "'")
+        );
+        for (split, file) in ["train", "dev", "test"].into_iter().zip(self.files) {
+            if let Some(file) = file {
+                let _ = writeln!(out, "{split} = \"{file}\"");
+            }
+        }
+        for (name, _) in self.scores {
+            match STUDENTS.iter().any(|student| student.name == *name) {
+                false => {
+                    let _ = write!(out, "\n[[arms]]\nname = \"{name}\"\ncommand = \"train\"\n");
+                }
+                true => {
+                    let _ = write!(
+                        out,
+                        "\n[[arms]]\nname = \"{name}-labels\"\ncommand = \"train\"\nfile = \"{name}.toml\"\n\n\
+                         [[arms]]\nname = \"{name}\"\ncommand = \"distill\"\nteachers = [\"{}\"]\n",
+                        self.teacher_of(name)
+                    );
+                }
+            }
+        }
+        out.push_str("\n# From the README of TextBrewer.\n[peer]\nname = \"TextBrewer\"\n");
+        let has_dev_and_test = self.name == "mnli";
+        let is_dev = self.files[1].is_some();
+        for (name, scores) in self.scores {
+            let (dev, test) = match has_dev_and_test {
+                true => (vec![scores[0]], vec![scores[1]]),
+                false if is_dev => (vec![scores[0]], vec![]),
+                false => (vec![], vec![scores[0]]),
+            };
+            let _ = writeln!(out, "{name} = {{ dev = {dev:?}, test = {test:?} }}");
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_are_those_that_this_writes() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for (name, text) in files() {
+            let found = fs::read_to_string(root.join("configs/official").join(&name)).unwrap_or_default();
+            assert!(found == text, "configs/official/{name} is another; run `cargo xtask official`");
+        }
+    }
+
+    /// 19 cells of the English table, 16 and 10 of the two Chinese ones.
+    #[test]
+    fn every_cell_of_the_tables_has_a_run_file() {
+        let cells: usize = SETS.iter().map(|set| set.scores.len()).sum();
+        assert_eq!(cells, 19 + 16 + 10);
+        assert_eq!(files().len(), cells + SETS.len());
+        // Every score belongs to a teacher or a student that is known.
+        let known = |name: &str| {
+            [TEACHER, ELECTRA_TEACHER].contains(&name) || STUDENTS.iter().any(|student| student.name == name)
+        };
+        assert!(SETS.iter().flat_map(|set| set.scores).all(|(name, _)| known(name)));
+    }
+}
