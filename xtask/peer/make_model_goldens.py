@@ -10,9 +10,8 @@ import json
 import pathlib
 
 import torch
+from bigru import BiGru
 from safetensors.torch import load_file, save_file
-from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers import (
     AlbertConfig,
     AlbertForQuestionAnswering,
@@ -87,18 +86,22 @@ def record(folder, model, batch, save_config):
     save_file(gradients, folder / "gradients.safetensors")
 
 
-class Transformer:
-    """A model of transformers, which may want no segments."""
+class Runner:
+    """A model, which may want no segments."""
 
     def __init__(self, module):
         self.module = module
 
     def __call__(self, batch):
-        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-        if self.module.config.model_type != "distilbert":
-            inputs["token_type_ids"] = batch["token_type_ids"]
-        outputs = self.module(**inputs, output_hidden_states=True, output_attentions=True)
-        kept = {name: outputs[name] for name in ("logits", "start_logits", "end_logits") if name in outputs}
+        wanted = dict(output_hidden_states=True, output_attentions=True)
+        if self.module.config.model_type == "bigru":
+            wanted = {}
+        inputs = dict(batch)
+        if self.module.config.model_type == "distilbert":
+            del inputs["token_type_ids"]
+        outputs = self.module(**inputs, **wanted)
+        names = [name for name in ("logits", "start_logits", "end_logits") if hasattr(outputs, name)]
+        kept = {name: getattr(outputs, name) for name in names}
         kept.update({f"hidden.{i}": hidden for i, hidden in enumerate(outputs.hidden_states)})
         kept.update({f"attention.{i}": attention for i, attention in enumerate(outputs.attentions)})
         return kept
@@ -125,38 +128,10 @@ def transformers_cases():
     }
 
 
-class BiGru(nn.Module):
-    """Brew's BiGRU written with PyTorch's own GRU, on packed sequences."""
-
-    def __init__(self, width, hidden, labels):
-        super().__init__()
-        self.embeddings = nn.ModuleDict({"word_embeddings": nn.Embedding(VOCAB, width, padding_idx=0)})
-        self.gru = nn.GRU(width, hidden, batch_first=True, bidirectional=True)
-        self.dense = nn.Linear(2 * hidden, hidden)
-        self.classifier = nn.Linear(hidden, labels)
-
-
-class BiGruRun:
-    def __init__(self, module, of_tokens):
-        self.module, self.of_tokens = module, of_tokens
-
-    def __call__(self, batch):
-        model = self.module
-        embedded = model.embeddings["word_embeddings"](batch["input_ids"])
-        lengths = batch["attention_mask"].sum(1)
-        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
-        states, last = model.gru(packed)
-        states, _ = pad_packed_sequence(states, batch_first=True, total_length=LONGEST)
-        tokens = torch.relu(model.dense(states))
-        texts = torch.relu(model.dense(torch.cat([last[0], last[1]], dim=1)))
-        logits = model.classifier(tokens if self.of_tokens else texts)
-        return {"logits": logits, "hidden.0": embedded, "hidden.1": tokens}
-
-
 def bigru_case(folder, seed, of_tokens):
     torch.manual_seed(seed)
     labels, head = (5, "Token") if of_tokens else (3, "Sequence")
-    model = BiGru(width=6, hidden=8, labels=labels)
+    model = BiGru(VOCAB, width=6, hidden=8, labels=labels, of_tokens=of_tokens)
     with torch.no_grad():
         # Wider than PyTorch's start, so that the gates are not all half open.
         for parameter in model.parameters():
@@ -174,7 +149,8 @@ def bigru_case(folder, seed, of_tokens):
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         save_file(model.state_dict(), folder / "model.safetensors")
 
-    record(folder, BiGruRun(model, of_tokens), batch_of(seed, 0, 1), save)
+    model.config = argparse.Namespace(model_type="bigru")
+    record(folder, Runner(model), batch_of(seed, 0, 1), save)
 
 
 def main():
@@ -187,12 +163,12 @@ def main():
         model = seeded(seed, architecture, config)
         segments = getattr(config, "type_vocab_size", 1)
         batch = batch_of(seed, config.pad_token_id, segments)
-        record(out / name, Transformer(model), batch, model.save_pretrained)
+        record(out / name, Runner(model), batch, model.save_pretrained)
         # transformers reads back what it computed from.
         again = architecture.from_pretrained(out / name, attn_implementation="eager").eval()
         expected = load_file(out / name / "expected.safetensors")
         with torch.no_grad():
-            for key, value in Transformer(again)(batch).items():
+            for key, value in Runner(again)(batch).items():
                 torch.testing.assert_close(value, expected[key])
     bigru_case(out / "bigru_cls", 71, of_tokens=False)
     bigru_case(out / "bigru_tokens", 72, of_tokens=True)

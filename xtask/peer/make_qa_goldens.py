@@ -1,4 +1,5 @@
-"""Makes crates/brew-testkit/golden/answers.json: what the evaluation scripts of SQuAD and CMRC 2018 say of random answers.
+"""Makes crates/brew-testkit/golden/answers.json: what the evaluation scripts of SQuAD and CMRC 2018 say of random answers;
+and windows.json beside it: the windows that transformers' fast tokenizers make of long texts, with the answers in them.
 
 usage: make_qa_goldens.py --squad evaluate-v1.1.py --cmrc cmrc2018_evaluate.py [--out FILE]
 
@@ -16,11 +17,13 @@ import json
 import pathlib
 import random
 import runpy
+import tempfile
 
 import nltk
 import punkt.data.english
 import transformers
 from nltk.tokenize import punkt as nltk_punkt
+from transformers import BertTokenizerFast
 from transformers.data.metrics import squad_metrics
 
 DEFAULT_OUT = pathlib.Path(__file__).resolve().parents[2] / "crates" / "brew-testkit" / "golden" / "answers.json"
@@ -108,6 +111,47 @@ def nltk_without_download():
     nltk.tokenize._get_punkt_tokenizer = lambda language="english": tokenizer
 
 
+VOCABULARY = """
+[PAD] [UNK] [CLS] [SEP] [MASK] the who saw town river ##s ##ed ##ing walk ol ##d new cafe ##fe ca 3 , . ? 中 国 人 ##国 北 京 19 ##84 - 谁 ä ##ä
+""".split()
+
+WORDS = "the The who saw town towns rivers Walked walking old new café Ca 3 , . ? 中国人 北京 1984 well-new 谁 unknownword ä 中the".split()
+
+
+def windows(draw, count):
+    """Questions with texts, cut into windows, and where an answer lies in each as transformers' example scripts find it."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "vocab.txt"
+        file.write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
+        tokenizer = BertTokenizerFast(vocab_file=str(file), do_lower_case=True)
+    while count:
+        question = " ".join(draw.choices(WORDS, k=draw.randrange(1, 6)))
+        words = draw.choices(WORDS, k=draw.randrange(1, 40))
+        context = draw.choice(["", "", " "]) + "".join(word + draw.choice([" ", " ", "  ", ""]) for word in words)
+        asked = len(tokenizer(question, add_special_tokens=False)["input_ids"])
+        room, stride = draw.randrange(2, 30), draw.randrange(1, 20)
+        step = min(stride, room)
+        encoded = tokenizer(question, context, truncation="only_second", max_length=asked + 3 + room, stride=room - step,
+                            return_overflowing_tokens=True, return_offsets_mapping=True)
+        start, end = sorted(draw.sample(range(len(context) + 1), 2))
+        if context[start:end] != context[start:end].strip():
+            continue
+        count -= 1
+        rows = []
+        for at, offsets in enumerate(encoded["offset_mapping"]):
+            sequence = encoded.sequence_ids(at)
+            first = sequence.index(1)
+            last = len(sequence) - 1 - sequence[::-1].index(1)
+            span = [0, 0]
+            if offsets[first][0] <= start and offsets[last][1] >= end:
+                span = [max(i for i in range(first, last + 1) if offsets[i][0] <= start),
+                        min(i for i in range(first, last + 1) if offsets[i][1] >= end)]
+            rows.append({"input_ids": encoded["input_ids"][at], "token_type_ids": encoded["token_type_ids"][at],
+                         "first": first, "offsets": [list(pair) for pair in offsets[first:last + 1]], "span": span})
+        yield {"question": question, "context": context, "max_length": asked + 3 + room, "doc_stride": stride,
+               "answer": [start, end], "windows": rows}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--squad", type=pathlib.Path, required=True)
@@ -166,6 +210,13 @@ def main():
     json.loads(text)
     arguments.out.write_text(text, encoding="utf-8")
     print(f"{arguments.out}: {', '.join(f'{len(rows)} {name}' for name, rows in lists.items())}, {len(text)} bytes, {totals}")
+    rows = list(windows(draw, 40))
+    text = json.dumps({"made_by": "xtask/peer/make_qa_goldens.py", "transformers": transformers.__version__,
+                       "vocabulary": VOCABULARY})[:-1]
+    text += ',\n "cases": [\n' + ",\n".join("  " + json.dumps(row, separators=(",", ":")) for row in rows) + "\n ]}\n"
+    json.loads(text)
+    arguments.out.with_name("windows.json").write_text(text, encoding="utf-8")
+    print(f"{len(rows)} texts, {sum(len(row['windows']) for row in rows)} windows, {len(text)} bytes in windows.json")
 
 
 if __name__ == "__main__":

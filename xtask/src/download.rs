@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else {
         Consent::Nobody
     };
-    let client = Client::new(Patience::default());
+    let client = Client::new(Patience::default(), ureq::Proxy::try_from_env());
     let mut job = Job {
         client: &client,
         cache: &cache,
@@ -128,10 +128,11 @@ fn wanted(arguments: &Arguments) -> error::Result<Wanted<'_>> {
 fn list() -> String {
     let mut rows = vec![["set", "task", "size", "licence", "source"].map(str::to_owned)];
     for set in SETS {
-        let source = match set.source {
-            Source::Open(files) => files[0].url.split('/').nth(2).unwrap_or_default(),
+        let address = match set.source {
+            Source::Open(files) => files[0].url,
             Source::ByHand { .. } => set.home,
         };
+        let source = address.split('/').nth(2).unwrap_or_default();
         let cells = [set.name, set.task, &set.size(), set.licence.name, source];
         rows.push(cells.map(str::to_owned));
     }

@@ -106,7 +106,8 @@ fn states_are_told_from_those_of_other_texts() {
     let cached = [&settings[..], &["distillation.is_caching_logits=true"]].concat();
     shop.succeed(&distil("training.output_dir=cached", &cached));
     assert_same_losses(&shop, "cached", "whole");
-    let others = [&settings[..], &[r#"crd.negatives_from="different_class""#, r#"crd.pooling="mean""#]].concat();
+    let others =
+        [&settings[..], &[r#"crd.negatives_from="different_class""#, r#"crd.pooling="mean""#]].concat();
     shop.succeed(&distil("training.output_dir=others", &others));
 
     let refuse = |setting: &str, parts: &[&str]| {

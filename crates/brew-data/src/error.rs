@@ -426,8 +426,8 @@ pub enum DataError {
     },
     /// A file that does not hold questions in one of the known layouts.
     #[error(
-        "{}: not a file of questions in SQuAD's layout (`data`, `paragraphs`, `context`, `qas`, `id`, `question`) \
-         or CMRC 2018's own: {message}",
+        "{}: not a file of questions in the layout of SQuAD (`data`, `paragraphs`, `context`, `qas`, `id`, \
+         `question`), CMRC 2018 or MRQA: {message}",
         path.display()
     )]
     BadQuestionFile {

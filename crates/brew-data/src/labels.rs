@@ -141,16 +141,41 @@ pub fn label_examples(raw: &[RawExample], labels: &LabelSet) -> Result<Vec<Examp
     raw.iter()
         .map(|example| {
             let value = required_label(example)?;
-            let index = labels.index(value).ok_or_else(|| DataError::UnknownLabel {
-                path: example.origin.path_buf(),
-                line: example.origin.line,
-                value: value.to_owned(),
-                nearest: labels.nearest(value),
-                known: labels.names.clone(),
-            })?;
-            Ok(example.resolve(Some(index)))
+            Ok(example.resolve(Some(index_of(example, value, labels)?)))
         })
         .collect()
+}
+
+/// Replaces label names by indexes where there are some, for distilling: an example without a label learns from
+/// its teacher alone.
+///
+/// ```
+/// use brew_data::{LabelSet, RawExample, partly_label_examples};
+/// let raw = [RawExample::new(0, "a fine film").with_label("good"), RawExample::new(1, "a film")];
+/// let examples = partly_label_examples(&raw, &LabelSet::new(["bad", "good"])?)?;
+/// assert_eq!((examples[0].label, examples[1].label), (Some(1), None));
+/// # Ok::<(), brew_data::DataError>(())
+/// ```
+///
+/// # Errors
+/// [`DataError::UnknownLabel`] at the first row concerned.
+pub fn partly_label_examples(raw: &[RawExample], labels: &LabelSet) -> Result<Vec<Example>, DataError> {
+    raw.iter()
+        .map(|example| {
+            let index = example.label.as_deref().map(|value| index_of(example, value, labels)).transpose()?;
+            Ok(example.resolve(index))
+        })
+        .collect()
+}
+
+fn index_of(example: &RawExample, value: &str, labels: &LabelSet) -> Result<usize, DataError> {
+    labels.index(value).ok_or_else(|| DataError::UnknownLabel {
+        path: example.origin.path_buf(),
+        line: example.origin.line,
+        value: value.to_owned(),
+        nearest: labels.nearest(value),
+        known: labels.names.clone(),
+    })
 }
 
 /// Drops whatever labels there are, for predicting.
@@ -187,6 +212,7 @@ mod tests {
         assert_eq!(examples.iter().map(|e| e.label).collect::<Vec<_>>(), [Some(1), Some(0), Some(1)]);
         assert_eq!(examples[2].id, 2);
         assert!(unlabelled_examples(&raw).iter().all(|e| e.label.is_none()));
+        assert!(partly_label_examples(&labelled(&["c"]), &labels).is_err(), "an unknown label is still one");
     }
 
     #[test]

@@ -69,11 +69,12 @@ pub use batch::{Batch, Collator, IGNORED_LABEL, Targets};
 pub use error::DataError;
 pub use example::{Example, Origin, RawExample};
 pub use feature::{Feature, Target};
-pub use labels::{LabelSet, label_examples, unlabelled_examples};
+pub use labels::{LabelSet, label_examples, partly_label_examples, unlabelled_examples};
 pub use metrics::{ClassificationReport, ConfusionMatrix, LabelReport};
 pub use metrics::{MultiLabelReport, RegressionReport, SpanReport};
 pub use multi_label::{
-    MultiLabelExample, MultiLabelSpec, Thresholds, flag_examples, multi_label_set, read_multi_label_examples,
+    F1Average, MultiLabelExample, MultiLabelSpec, Thresholds, flag_examples, multi_label_set,
+    read_multi_label_examples,
 };
 pub use qa::{
     Answer, AnswerChoice, QuestionExample, QuestionFileSpec, QuestionOrigin, ReadReport, SpanCandidate,

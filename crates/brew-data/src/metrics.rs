@@ -261,6 +261,8 @@ pub struct ClassificationReport {
     pub macro_f1: f64,
     /// F1 of the counts of all labels together.
     pub micro_f1: f64,
+    /// Matthews' correlation: see [`matthews_correlation`].
+    pub matthews: f64,
     /// Each label by itself, in the order of the set.
     pub per_label: Vec<LabelReport>,
     /// A row is a label, a column a prediction.
@@ -295,6 +297,7 @@ impl ClassificationReport {
             f1,
             macro_f1,
             micro_f1: confusion.micro_f1(),
+            matthews: confusion.matthews(),
             per_label,
             confusion,
         })

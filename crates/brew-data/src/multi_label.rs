@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::reader::lists;
 use crate::{DataError, Example, LabelSet, Origin, Target, TargetedExample, TextFileSpec};
 
-pub use thresholds::Thresholds;
+pub use thresholds::{F1Average, Thresholds};
 
 /// A text with its labels by name, or with their numbers where the file has these.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,8 @@ impl Default for MultiLabelSpec {
     }
 }
 
-/// Reads every row of a file with a list of labels in its label column, such as GoEmotions'.
+/// Reads every row of a file with a list of labels in its label column, such as GoEmotions'. Where columns have names
+/// and the specification names none, that column is `label`, else `labels`.
 ///
 /// # Errors
 /// Those of [`read_examples`](crate::read_examples); an empty separator.

@@ -1,6 +1,6 @@
 //! Extractive question answering: a question, a text, and the part of the text that answers it.
 //!
-//! [`read_questions`] reads files in the layouts of SQuAD and CMRC 2018 and finds the answers in their texts.
+//! [`read_questions`] reads files in the layouts of SQuAD, CMRC 2018 and MRQA and finds the answers in their texts.
 //! [`question_features`] pairs each question with windows of its text, [`training_features`] with those worth
 //! training on. [`decode_spans`] turns what a model says of the windows into an answer a question, and
 //! [`QaReport`](crate::metrics::QaReport) judges it.

@@ -188,12 +188,6 @@ pub fn read_examples(path: &Path, spec: &TextFileSpec) -> Result<Vec<RawExample>
     Ok(examples)
 }
 
-/// The text without a byte order mark.
-pub(crate) fn without_mark(content: &str) -> &str {
-    content.strip_prefix('\u{feff}').unwrap_or(content)
-}
-
-/// The whole of a file.
 pub(crate) fn read_utf8(path: &Path) -> Result<String, DataError> {
     if path.is_dir() {
         return Err(DataError::IsFolder { path: path.to_path_buf() });
@@ -204,6 +198,11 @@ pub(crate) fn read_utf8(path: &Path) -> Result<String, DataError> {
         let line = 1 + error.as_bytes()[..offset].iter().filter(|&&byte| byte == b'\n').count();
         DataError::InvalidUtf8 { path: path.to_path_buf(), line, offset }
     })
+}
+
+/// The text without a byte order mark.
+pub(crate) fn without_mark(content: &str) -> &str {
+    content.strip_prefix('\u{feff}').unwrap_or(content)
 }
 
 /// Numbers the rows and remembers where they stand.

@@ -66,7 +66,7 @@ impl<B: Backend> Encoder<B> {
     ///
     /// # Panics
     /// If the length is above the model's [`max_length`](EncoderConfig::max_length), the three inputs differ in
-    /// shape, `lengths` does not fit them, or (on most backends) an id is beyond its embedding.
+    /// shape or have length 0, `lengths` does not fit them, or (on most backends) an id is beyond its embedding.
     pub fn forward(&self, input: EncoderInput<B>, request: OutputRequest, mode: Mode) -> EncoderOutput<B> {
         self.forward_with(input, request, &mut Dropout::new(mode)).output
     }

@@ -14,7 +14,7 @@ pub struct EncoderInput<B: Backend> {
     pub input_ids: Tensor<B, 2, Int>,
     /// 1 at tokens, 0 at padding.
     pub attention_mask: Tensor<B, 2>,
-    /// Segment ids, below the model's `type_vocab_size`.
+    /// Segment ids, below the model's `type_vocab_size`; not looked at by a model that has no segments, or one.
     pub token_type_ids: Tensor<B, 2, Int>,
     /// How many tokens each sequence has, if they come first and `attention_mask` is 1 at them and 0
     /// after them. The model then computes no padding, without reading the mask back from its device;
@@ -62,10 +62,10 @@ pub struct ModelOutput<B: Backend, const D: usize = 2> {
     /// `[batch, labels]` or `[batch, length, labels]`.
     pub logits: Tensor<B, D>,
     /// `[batch, length, hidden]` each: the embeddings, then each layer's output (layers + 1
-    /// entries); empty unless asked for.
+    /// entries; of BiGRU the embeddings, in their own width, and the output); empty unless asked for.
     pub hidden_states: Vec<Tensor<B, 3>>,
     /// `[batch, heads, length, length]` each: a layer's attention probabilities, as transformers
-    /// gives them (in training, after dropout); empty unless asked for.
+    /// gives them (in training, after dropout); empty unless asked for, and of BiGRU.
     pub attentions: Vec<Tensor<B, 4>>,
     /// `[batch, heads, length, length]` each: a layer's `Q·Kᵀ/√d` with `d` the width of a head, before
     /// mask, softmax and dropout; empty unless asked for.

@@ -40,9 +40,10 @@ impl<B: Backend> Layout<B> {
     /// `mask` is `[batch, length]`, 1 at tokens.
     ///
     /// # Panics
-    /// If `lengths` has not one entry a sequence, or one is above the padded length.
+    /// If the padded length is 0, `lengths` has not one entry a sequence, or one is above the padded length.
     pub(crate) fn new(mask: Tensor<B, 2>, lengths: Option<&[usize]>) -> Self {
         let [batch, length] = mask.dims();
+        assert!(length > 0, "a batch of sequences without any position");
         let packing = lengths.and_then(|lengths| Packing::new(lengths, batch, length, &mask.device()));
         let is_full = lengths.is_some_and(|lengths| lengths.iter().all(|&count| count == length));
         Self { batch, length, mask: additive_mask(mask.clone()), tokens: mask, is_full, packing }

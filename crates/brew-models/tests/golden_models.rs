@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use brew_models::{
     Architecture, EncoderInput, EncoderOutput, Head, LoadOptions, Mode, ModelOutput, OutputRequest,
-    PretrainedModel, SequenceClassifier, SpanClassifier, TokenClassifier, load_pretrained,
+    PretrainedModel, SequenceClassifier, SpanClassifier, TokenClassifier, load_pretrained, save_pretrained,
 };
 use brew_testkit::TestAutodiffBackend;
 use burn::backend::Autodiff;
@@ -44,6 +44,39 @@ fn golden_gradients_on_ndarray() {
 #[test]
 fn golden_gradients_on_flex() {
     every_gradient::<Autodiff<Flex>>();
+}
+
+/// Written again, read again, the same. `BREW_EXPORT` names a folder that keeps them for `xtask/peer/check_export.py`.
+#[test]
+fn exported_goldens_are_read_again() {
+    let kept = std::env::var_os("BREW_EXPORT").map(PathBuf::from);
+    let temporary = tempfile::tempdir().unwrap();
+    let root = kept.as_deref().unwrap_or(temporary.path());
+    for (folder, is_own) in folders() {
+        // Both collections have a `bert_cls`.
+        let target = root.join(if is_own { "own" } else { "larger" }).join(folder.file_name().unwrap());
+        match head(&folder).0 {
+            Head::SequenceClassification => export::<SequenceClassifier<Flex>>(&folder, &target),
+            Head::TokenClassification => export::<TokenClassifier<Flex>>(&folder, &target),
+            Head::QuestionAnswering => export::<SpanClassifier<Flex>>(&folder, &target),
+        }
+    }
+}
+
+fn export<M: Golden>(folder: &Path, target: &Path) {
+    let options = LoadOptions::default();
+    let first = load_pretrained::<M>(folder, &options, &Default::default()).unwrap();
+    save_pretrained(&first.model, &first.config, None, target).unwrap();
+    let second = load_pretrained::<M>(target, &options, &Default::default()).unwrap();
+    let (before, after) = (first.model.state_dict(&first.config), second.model.state_dict(&second.config));
+    assert_eq!(before.unwrap(), after.unwrap(), "{}", folder.display());
+    let config = |folder: &Path| -> Value { brew_testkit::read_json(folder.join("config.json")) };
+    let (before, after) = (config(folder), config(target));
+    for (name, value) in before.as_object().unwrap().iter().filter(|(name, _)| *name != "dtype") {
+        // 0 and 0.0 are the same number.
+        let is_same = after[name] == *value || (value.is_number() && after[name].as_f64() == value.as_f64());
+        assert!(is_same, "{}: {name} is {}, was {value}", folder.display(), after[name]);
+    }
 }
 
 /// The folders of all goldens, and whether they are the project's own.

@@ -93,6 +93,7 @@ impl TaskReport {
                 Metric::Accuracy => Some(report.accuracy),
                 Metric::F1 => Some(report.per_label.get(positive).map_or(0.0, |label| label.scores.f1)),
                 Metric::MacroF1 => Some(report.macro_f1),
+                Metric::Matthews => Some(report.matthews),
                 _ => None,
             },
             Self::Flags(report) => match metric {

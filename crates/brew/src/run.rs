@@ -14,8 +14,8 @@ mod checks;
 mod task_checks;
 
 use checks::{
-    check_crd, check_emd, check_labels, check_mask, check_matches, check_own_tokens, check_padding, check_vocabulary,
-    problems,
+    check_crd, check_emd, check_labels, check_mask, check_matches, check_own_tokens, check_padding,
+    check_vocabulary, problems,
 };
 
 use crate::classification::TextBatches;

@@ -182,7 +182,7 @@ mod tests {
         let tasks = load(file, &settings).unwrap().tasks;
         assert_eq!(tasks[0].data.train.as_deref(), Some(Path::new("first.tsv")));
         assert_eq!(tasks[1].data.train.as_deref(), Some(Path::new("b.tsv")));
-        assert_eq!(tasks[1].data.max_length, 7);
+        assert_eq!(tasks[1].data.max_length, Some(7));
         for (setting, part) in [
             ("tasks[2].data.train=c", "no table 2; it has 2 entries"),
             ("tasks[c].data.train=c", "called [\"a\", \"b\"]"),

@@ -6,8 +6,8 @@ use brew_config::IntermediateMatch;
 use brew_data::{AlignedBatch, AlignedCollator, AlignedFeature, Batch, Feature};
 use brew_distillers::{
     Adaptor, AdaptorOutput, AlignedTeacher, BatchRows, BatchSource, CachedTeacher, CrdDistiller, CrdInputs,
-    DistillError, EmdDistiller, Ensemble, ForwardContext, Hooks, ModelTeacher, MultiTeacherDistiller, ProcessedBatches,
-    SplitBatch, StudentSide, Teacher, Trained, Wants,
+    DistillError, EmdDistiller, Ensemble, ForwardContext, Hooks, ModelTeacher, MultiTeacherDistiller,
+    ProcessedBatches, SplitBatch, StudentSide, Teacher, Trained, Wants,
 };
 use brew_models::EncoderConfig;
 use burn::tensor::Tensor;

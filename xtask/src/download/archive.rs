@@ -103,8 +103,7 @@ impl Output<'_> {
         for index in 0..archive.len() {
             let mut entry = archive.by_index(index).map_err(|error| zip_failure(path, error))?;
             let Some(name) = wanted(entry.name()) else { continue };
-            // Without Unix attributes `is_file` goes by the name alone; links are told by them.
-            if !entry.is_file() || entry.is_symlink() {
+            if !entry.is_file() {
                 return Err(bad(
                     path,
                     format!("`{}` is a link or a folder where a file is wanted", entry.name()),

@@ -71,7 +71,7 @@ impl Cache {
     /// # Errors
     /// A folder that cannot be made or written to.
     pub(crate) fn open(folder: &Path, waiting: impl FnOnce()) -> Result<Self> {
-        let not_writable = |source| DownloadError::NotWritable { path: folder.to_path_buf(), source };
+        let not_writable = |cause| DownloadError::NotWritable { path: folder.to_path_buf(), cause };
         fs::create_dir_all(folder).map_err(not_writable)?;
         let path = folder.join(".lock");
         let lock =
@@ -93,9 +93,14 @@ impl Cache {
         &self.folder
     }
 
+    /// Where all data sets lie.
+    pub(crate) fn data_folder(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
     /// Where a data set lies.
     pub(crate) fn data(&self, name: &str) -> PathBuf {
-        self.folder.join("data").join(name)
+        self.data_folder().join(name)
     }
 
     /// Where the files of a data set are kept while they are fetched.

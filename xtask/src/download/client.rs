@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ureq::config::{AutoHeaderValue, RedirectAuthHeaders};
 use ureq::http::{HeaderMap, Response, StatusCode};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Proxy};
 
 use super::error::DownloadError;
 
@@ -68,11 +68,13 @@ impl Failure {
 /// One agent for all requests.
 pub(crate) struct Client {
     agent: Agent,
+    pub(crate) proxy: Option<Proxy>,
     pub(crate) patience: Patience,
 }
 
 impl Client {
-    pub(crate) fn new(patience: Patience) -> Self {
+    /// A proxy is that of the environment, or none.
+    pub(crate) fn new(patience: Patience, proxy: Option<Proxy>) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             // The token of the hub stays with the hub: its redirects lead to other hosts' storage.
@@ -80,6 +82,7 @@ impl Client {
             // A transfer that is compressed on the way can be neither resumed nor measured.
             .accept_encoding("identity")
             .accept(AutoHeaderValue::Provided("*/*".to_owned().into()))
+            .proxy(proxy.clone())
             .user_agent(concat!("brew/", env!("CARGO_PKG_VERSION")))
             .timeout_resolve(Some(patience.silence))
             .timeout_connect(Some(patience.silence))
@@ -87,7 +90,7 @@ impl Client {
             .timeout_per_read(Some(patience.silence))
             .build()
             .into();
-        Self { agent, patience }
+        Self { agent, proxy, patience }
     }
 
     /// Asks for `url`. An address that begins with https is followed to https only.
@@ -169,7 +172,7 @@ pub(crate) fn check_status(
         }
         404 | 410 => {
             "There is no such file: it has moved, or the mirror does not have it. Without BREW_MIRROR and \
-                      HF_ENDPOINT the publisher is asked; a copy of your own can be given with --from"
+                      HF_ENDPOINT the publisher is asked; a copy that you have of a data set can be given with --from"
         }
         407 => "The proxy asks who you are: put name and password into the address in HTTPS_PROXY",
         _ => "Open the address in a browser to see what it says",

@@ -1,30 +1,34 @@
 //! Data sets for augmentation, written as the SQuAD 1.1 JSON that Brew's readers read.
 
-use std::collections::HashSet;
-use std::fmt;
-use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
-use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
+mod squad;
+mod stream;
+mod words;
 
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::Path;
+
+use serde::Deserialize;
 
 use super::error::{DownloadError, Result};
+use squad::{Answer, Question, SquadWriter, create, finish};
+use stream::for_each;
+use words::words;
 
 /// Reads files in one folder, writes them into another, and says what it left out.
 pub(crate) type Convert = fn(raw: &Path, folder: &Path) -> Result<String>;
 
 /// NewsQA as its authors' tools compile it, `combined-newsqa-data-v1.json`
-/// (<https://github.com/Maluuba/newsqa>), to `train.json`, `dev.json` and `test.json`.
+/// (<https://github.com/Maluuba/newsqa>), to `newsqa.json`, which is the training set, `newsqa-dev.json` and `newsqa-test.json`.
 ///
 /// An answer is the span that the crowd agreed on; questions without one are left out. `s` and `e` count
 /// characters, as SQuAD's `answer_start` does; the white space around a span is not part of the answer.
 pub(crate) fn newsqa(raw: &Path, folder: &Path) -> Result<String> {
     let input = raw.join("combined-newsqa-data-v1.json");
     let mut splits = Vec::new();
-    for name in ["train", "dev", "test"] {
-        splits.push((name, SquadWriter::create(&folder.join(format!("{name}.json")))?));
+    for (split, file) in [("train", "newsqa.json"), ("dev", "newsqa-dev.json"), ("test", "newsqa-test.json")]
+    {
+        splits.push((split, SquadWriter::create(&folder.join(file))?));
     }
     let mut left_out = 0usize;
     for_each(&input, Some("data"), |story: Story| {
@@ -58,36 +62,35 @@ pub(crate) fn newsqa(raw: &Path, folder: &Path) -> Result<String> {
     Ok(format!("{kept} questions; {left_out} on whose answer the crowd did not agree are left out"))
 }
 
-/// HotpotQA's `hotpot_train_v1.1.json` (<https://hotpotqa.github.io>) to `train.json` and `passages.txt`.
+/// HotpotQA's `hotpot_train_v1.1.json` (<https://hotpotqa.github.io>) to `hotpotqa.json` and `hotpotqa.conll`.
 ///
 /// The context of a question is its supporting paragraphs, in their order. Questions that are answered by yes or
-/// no, or whose answer does not stand in them, are left out. `passages.txt` has every paragraph once, one a line:
-/// unlabelled text, with which TextBrewer augments CoNLL-2003.
+/// no, or whose answer does not stand in them, are left out. `hotpotqa.conll` has the sentences of every paragraph
+/// once, a word a line without a tag: TextBrewer augments CoNLL-2003 with HotpotQA's texts.
 pub(crate) fn hotpotqa(raw: &Path, folder: &Path) -> Result<String> {
     let input = raw.join("hotpot_train_v1.1.json");
-    let passages_path = folder.join("passages.txt");
-    let mut passages = create(&passages_path)?;
+    let sentences_path = folder.join("hotpotqa.conll");
+    let mut sentences_file = create(&sentences_path)?;
     let mut seen = HashSet::new();
-    let mut writer = SquadWriter::create(&folder.join("train.json"))?;
+    let mut sentence_count = 0usize;
+    let mut writer = SquadWriter::create(&folder.join("hotpotqa.json"))?;
     let mut left_out = 0usize;
     for_each(&input, None, |row: Hop| {
         let supporting: HashSet<&str> =
             row.supporting_facts.iter().map(|(title, _)| title.as_str()).collect();
-        let mut context = String::new();
+        let mut context: Vec<&str> = Vec::new();
         for (title, sentences) in &row.context {
-            let paragraph = sentences.concat();
-            let paragraph = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
             if supporting.contains(title.as_str()) {
-                if !context.is_empty() {
-                    context.push(' ');
-                }
-                context.push_str(&paragraph);
+                context.extend(sentences.iter().flat_map(|sentence| sentence.split_whitespace()));
             }
-            if !paragraph.is_empty() && seen.insert(title.clone()) {
-                writeln!(passages, "{paragraph}")
-                    .map_err(|source| DownloadError::io(&passages_path, source))?;
+            if seen.insert(title.clone()) {
+                for sentence in sentences {
+                    sentence_count +=
+                        usize::from(write_words(&mut sentences_file, sentence, &sentences_path)?);
+                }
             }
         }
+        let context = context.join(" ");
         let answer = row.answer.trim();
         let found = context.find(answer).filter(|_| !answer.is_empty() && answer != "yes" && answer != "no");
         let Some(at) = found else {
@@ -99,16 +102,25 @@ pub(crate) fn hotpotqa(raw: &Path, folder: &Path) -> Result<String> {
         let question = Question { id: row.id.clone(), question: row.question.trim().to_owned(), answers };
         writer.article(&row.id, &context, vec![question])
     })?;
-    finish(passages, &passages_path)?;
+    finish(sentences_file, &sentences_path)?;
     let kept = writer.finish()?;
     if kept == 0 {
         return Err(bad(&input, "holds no question whose answer stands in its paragraphs"));
     }
     Ok(format!(
-        "{kept} questions, {} paragraphs; {left_out} questions answered by yes or no, or not word for word, are \
-         left out",
-        seen.len()
+        "{kept} questions, {sentence_count} sentences; {left_out} questions answered by yes or no, or not word for \
+         word, are left out"
     ))
+}
+
+/// One sentence, a word a line and a blank line after it; whether there was a word in it.
+fn write_words(file: &mut impl Write, sentence: &str, path: &Path) -> Result<bool> {
+    let words = words(sentence);
+    if words.is_empty() {
+        return Ok(false);
+    }
+    writeln!(file, "{}\n", words.join("\n")).map_err(|source| DownloadError::io(path, source))?;
+    Ok(true)
 }
 
 #[derive(Deserialize)]
@@ -145,31 +157,6 @@ struct Hop {
     context: Vec<(String, Vec<String>)>,
 }
 
-#[derive(Serialize)]
-struct Article<'a> {
-    title: &'a str,
-    paragraphs: [Paragraph<'a>; 1],
-}
-
-#[derive(Serialize)]
-struct Paragraph<'a> {
-    context: &'a str,
-    qas: Vec<Question>,
-}
-
-#[derive(Serialize)]
-struct Question {
-    id: String,
-    question: String,
-    answers: Vec<Answer>,
-}
-
-#[derive(Serialize)]
-struct Answer {
-    text: String,
-    answer_start: usize,
-}
-
 /// The characters from `start` to `end` without the white space around them, if there are any.
 fn span(text: &[char], mut start: usize, mut end: usize) -> Option<Answer> {
     end = end.min(text.len());
@@ -182,137 +169,8 @@ fn span(text: &[char], mut start: usize, mut end: usize) -> Option<Answer> {
     (start < end).then(|| Answer { text: text[start..end].iter().collect(), answer_start: start })
 }
 
-/// Writes a SQuAD 1.1 file article by article.
-struct SquadWriter {
-    path: PathBuf,
-    file: BufWriter<File>,
-    articles: usize,
-    questions: usize,
-}
-
-impl SquadWriter {
-    fn create(path: &Path) -> Result<Self> {
-        let mut file = create(path)?;
-        file.write_all(br#"{"version":"1.1","data":["#).map_err(|source| DownloadError::io(path, source))?;
-        Ok(Self { path: path.to_path_buf(), file, articles: 0, questions: 0 })
-    }
-
-    /// One text and its questions; nothing if there are none.
-    fn article(&mut self, title: &str, context: &str, qas: Vec<Question>) -> Result<()> {
-        if qas.is_empty() {
-            return Ok(());
-        }
-        let wrong = |source| DownloadError::io(&self.path, source);
-        let separator: &[u8] = if self.articles == 0 { b"\n" } else { b",\n" };
-        self.file.write_all(separator).map_err(wrong)?;
-        self.articles += 1;
-        self.questions += qas.len();
-        let article = Article { title, paragraphs: [Paragraph { context, qas }] };
-        serde_json::to_writer(&mut self.file, &article).map_err(|error| wrong(error.into()))
-    }
-
-    /// Completes the file; how many questions are in it.
-    fn finish(mut self) -> Result<usize> {
-        self.file.write_all(b"\n]}\n").map_err(|source| DownloadError::io(&self.path, source))?;
-        finish(self.file, &self.path)?;
-        Ok(self.questions)
-    }
-}
-
-fn create(path: &Path) -> Result<BufWriter<File>> {
-    File::create(path).map(BufWriter::new).map_err(|source| DownloadError::io(path, source))
-}
-
-fn finish(file: BufWriter<File>, path: &Path) -> Result<()> {
-    let file = file.into_inner().map_err(|error| DownloadError::io(path, error.into_error()))?;
-    file.sync_all().map_err(|source| DownloadError::io(path, source))
-}
-
 fn bad(path: &Path, message: impl Into<String>) -> DownloadError {
     DownloadError::BadData { path: path.to_path_buf(), message: message.into() }
-}
-
-/// Calls `f` with each element of the list that the file is, or that stands under `key` in the object that it is;
-/// only one element is in memory at a time, for HotpotQA has half a gigabyte.
-fn for_each<T: DeserializeOwned>(
-    path: &Path,
-    key: Option<&'static str>,
-    f: impl FnMut(T) -> Result<()>,
-) -> Result<()> {
-    let file = File::open(path).map_err(|source| DownloadError::io(path, source))?;
-    let mut deserializer = serde_json::Deserializer::from_reader(BufReader::with_capacity(1 << 18, file));
-    let mut error = None;
-    let each = Each { f, error: &mut error, element: PhantomData };
-    let done = match key {
-        None => deserializer.deserialize_seq(each),
-        Some(key) => deserializer.deserialize_map(Under { key, each: Some(each) }),
-    };
-    let done = done.and_then(|()| deserializer.end());
-    match (error, done) {
-        (Some(error), _) => Err(error),
-        (None, Err(error)) => Err(bad(path, format!("not in the layout of its data set: {error}"))),
-        (None, Ok(())) => Ok(()),
-    }
-}
-
-struct Each<'a, T, F> {
-    f: F,
-    error: &'a mut Option<DownloadError>,
-    element: PhantomData<T>,
-}
-
-impl<'de, T: DeserializeOwned, F: FnMut(T) -> Result<()>> Visitor<'de> for Each<'_, T, F> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> std::result::Result<(), A::Error> {
-        while let Some(element) = list.next_element()? {
-            if let Err(error) = (self.f)(element) {
-                *self.error = Some(error);
-                return Err(serde::de::Error::custom("stopped"));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<'de, T: DeserializeOwned, F: FnMut(T) -> Result<()>> DeserializeSeed<'de> for Each<'_, T, F> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-struct Under<E> {
-    key: &'static str,
-    each: Option<E>,
-}
-
-impl<'de, E: DeserializeSeed<'de, Value = ()>> Visitor<'de> for Under<E> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "an object with a list under `{}`", self.key)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> std::result::Result<(), A::Error> {
-        while let Some(key) = map.next_key::<String>()? {
-            match self.each.take_if(|_| key == self.key) {
-                Some(each) => map.next_value_seed(each)?,
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        match self.each {
-            None => Ok(()),
-            Some(_) => Err(serde::de::Error::custom(format_args!("no list under `{}`", self.key))),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -350,7 +208,7 @@ mod tests {
         let (said, folder) = run(newsqa, "combined-newsqa-data-v1.json", &content);
         let said = said.unwrap();
         assert!(said.starts_with("2 questions; 3 on"), "{said}");
-        let train = read(&folder, "train.json");
+        let train = read(&folder, "newsqa.json");
         let paragraph = &train["data"][0]["paragraphs"][0];
         let context: Vec<char> = paragraph["context"].as_str().unwrap().chars().collect();
         let qas = paragraph["qas"].as_array().unwrap();
@@ -363,11 +221,11 @@ mod tests {
             let start = answer["answer_start"].as_u64().unwrap() as usize;
             assert_eq!(context[start..start + text.chars().count()].iter().collect::<String>(), text);
         }
-        assert_eq!(read(&folder, "dev.json"), json!({"version": "1.1", "data": []}));
+        assert_eq!(read(&folder, "newsqa-dev.json"), json!({"version": "1.1", "data": []}));
     }
 
     #[test]
-    fn hotpotqa_becomes_squad_and_plain_paragraphs() {
+    fn hotpotqa_becomes_squad_and_words() {
         let row = |id: &str, answer: &str| {
             json!({
                 "_id": id, "question": "Which?", "answer": answer, "level": "easy", "type": "bridge",
@@ -382,17 +240,22 @@ mod tests {
         let content = json!([row("1", "Second"), row("2", "yes"), row("3", "elsewhere"), row("4", "word")]);
         let (said, folder) = run(hotpotqa, "hotpot_train_v1.1.json", &content);
         let said = said.unwrap();
-        assert!(said.starts_with("2 questions, 3 paragraphs; 2 questions"), "{said}");
-        let train = read(&folder, "train.json");
+        assert!(said.starts_with("2 questions, 5 sentences; 2 questions"), "{said}");
+        let train = read(&folder, "hotpotqa.json");
         assert_eq!(train["data"].as_array().unwrap().len(), 2);
         let paragraph = &train["data"][0]["paragraphs"][0];
         assert_eq!(paragraph["context"], "Élan is a word. It has an accent. First. Second is the answer.");
         assert_eq!(paragraph["qas"][0]["answers"][0], json!({"text": "Second", "answer_start": 41}));
-        let passages = std::fs::read_to_string(folder.path().join("out/passages.txt")).unwrap();
-        assert_eq!(
-            passages,
-            "Élan is a word. It has an accent.\nNobody needs this.\nFirst. Second is the answer.\n"
-        );
+        let words = std::fs::read_to_string(folder.path().join("out/hotpotqa.conll")).unwrap();
+        let sentences: Vec<String> = words.trim_end().split("\n\n").map(|s| s.replace('\n', " ")).collect();
+        let expected = [
+            "Élan is a word .",
+            "It has an accent .",
+            "Nobody needs this .",
+            "First .",
+            "Second is the answer .",
+        ];
+        assert_eq!(sentences, expected);
     }
 
     #[test]

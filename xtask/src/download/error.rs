@@ -1,11 +1,32 @@
 //! What can go wrong while a file is fetched, and what to do about it.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::checksum::Sum;
 
-/// Why a download did not succeed. Every message says what, where and what to do.
+/// A file whose content is not what it should be.
+#[derive(Debug)]
+pub(crate) struct Mismatch {
+    /// Path or address.
+    pub(crate) what: String,
+    pub(crate) expected: Sum,
+    pub(crate) found: String,
+    /// Where the expected sum is from, as part of a sentence.
+    pub(crate) reason: String,
+    pub(crate) remedy: String,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, expected, found, reason, remedy } = self;
+        let algorithm = expected.algorithm();
+        write!(f, "{what}: {algorithm} is {found} where {expected} was expected ({reason}). {remedy}")
+    }
+}
+
+/// Why a download did not succeed. Every message says what, where and what to do, its cause included.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum DownloadError {
@@ -35,8 +56,8 @@ pub(crate) enum DownloadError {
     OtherLength { url: String, expected: u64, found: u64 },
 
     /// The content is not what it should be.
-    #[error("{what}: {} is {found} where {expected} was expected ({reason}). {remedy}", expected.algorithm())]
-    OtherSum { what: String, expected: Sum, found: String, reason: String, remedy: String },
+    #[error("{0}")]
+    OtherSum(Box<Mismatch>),
 
     /// The request could not be made at all.
     #[error("{url}: {message}")]
@@ -64,14 +85,14 @@ pub(crate) enum DownloadError {
 
     /// A folder in which nothing can be written.
     #[error(
-        "{}: cannot write here ({source}). Name a folder of yours in BREW_CACHE or with --cache",
+        "{}: cannot write here ({cause}). Name a folder of yours in BREW_CACHE or with --cache",
         path.display()
     )]
-    NotWritable { path: PathBuf, source: io::Error },
+    NotWritable { path: PathBuf, cause: io::Error },
 
     /// Any other trouble with a file.
-    #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    #[error("{}: {cause}", path.display())]
+    Io { path: PathBuf, cause: io::Error },
 
     /// The record of checksums is not what this program wrote.
     #[error(
@@ -91,18 +112,18 @@ pub(crate) enum DownloadError {
 }
 
 impl DownloadError {
-    /// The error of a file operation; a full disk is told apart.
-    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+    /// The error of a file operation; a full disk and a forbidden place are told apart.
+    pub(crate) fn io(path: &Path, cause: io::Error) -> Self {
         let path = path.to_path_buf();
-        match source.kind() {
+        match cause.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 let free = path.parent().and_then(|folder| fs4::available_space(folder).ok()).unwrap_or(0);
                 Self::NoSpace { path, needed: free.saturating_add(1), free }
             }
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::NotWritable { path, source }
+                Self::NotWritable { path, cause }
             }
-            _ => Self::Io { path, source },
+            _ => Self::Io { path, cause },
         }
     }
 }

@@ -164,6 +164,7 @@ impl Job<'_> {
             let request = request
                 .config()
                 .http_status_as_error(false)
+                .proxy(self.client.proxy.clone())
                 .https_only(url.starts_with("https://"))
                 .timeout_global(Some(patience.silence))
                 .build();
@@ -278,7 +279,6 @@ fn check_names(model: &Model<'_>) -> Result<()> {
     let plain = |name: &str| {
         !name.is_empty()
             && !name.starts_with(['.', '-'])
-            && !name.contains("..")
             && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
     };
     let parts: Vec<&str> = model.id.split('/').collect();

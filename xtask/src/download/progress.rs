@@ -77,11 +77,11 @@ impl Progress<'_> {
             let style = match total {
                 Some(total) => {
                     bar.set_length(total);
-                    "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}"
+                    "{msg} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}"
                 }
                 None => {
                     bar.unset_length();
-                    "{msg} {spinner} {bytes} {bytes_per_sec}"
+                    "{msg} {spinner} {decimal_bytes} {decimal_bytes_per_sec}"
                 }
             };
             bar.set_style(ProgressStyle::with_template(style).expect("the templates above are well formed"));

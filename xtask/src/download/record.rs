@@ -1,6 +1,7 @@
 //! `checksums.json`: the sums of what was downloaded once, to compare with the next time.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -75,13 +76,12 @@ impl Record {
             self.content.files.insert(key, Entry { sha256: sums.sha256, bytes: sums.bytes });
         }
         let wrong = |source| DownloadError::io(&self.path, source);
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(wrong)?;
+        let new = self.path.with_extension("json.new");
+        let mut file = File::create(&new).map_err(wrong)?;
         serde_json::to_writer_pretty(&mut file, &self.content).map_err(|error| wrong(error.into()))?;
         file.write_all(b"\n").map_err(wrong)?;
-        file.as_file().sync_all().map_err(wrong)?;
-        file.persist(&self.path).map_err(|error| wrong(error.error))?;
-        Ok(())
+        file.sync_all().map_err(wrong)?;
+        std::fs::rename(&new, &self.path).map_err(wrong)
     }
 }
 

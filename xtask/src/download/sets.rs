@@ -257,6 +257,45 @@ mod tests {
         }
     }
 
+    /// The rows of the tables in docs/downloads.md.
+    fn documentation() -> (Vec<String>, Vec<String>) {
+        let mut sets = Vec::new();
+        let mut sources = Vec::new();
+        for set in SETS {
+            let files: Vec<String> = set.files().iter().map(|file| format!("`{file}`")).collect();
+            let DataSet { name, title, task, home, .. } = set;
+            let Licence { name: licence, stated, .. } = set.licence;
+            sets.push(format!(
+                "| `{name}` | [{title}]({home}) | {task} | [{licence}]({stated}) | {} | {} |",
+                set.size(),
+                files.join(", ")
+            ));
+            if let Source::Open(remotes) = set.source {
+                for remote in remotes {
+                    let bytes = remote.bytes.map_or("–".to_owned(), |bytes| bytes.to_string());
+                    let sum =
+                        remote.published.as_ref().map_or("recorded at the first download".to_owned(), |p| {
+                            format!("`{}`, [published]({})", p.sum, p.at)
+                        });
+                    sources
+                        .push(format!("| {} | {bytes} | {sum} | [as in]({}) |", remote.url, remote.used_by));
+                }
+            }
+        }
+        (sets, sources)
+    }
+
+    #[test]
+    fn the_documentation_has_the_same_tables() {
+        let path = crate::workspace_root().unwrap().join("docs/downloads.md");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let rows: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("| `") || line.starts_with("| http")).collect();
+        let (sets, sources) = documentation();
+        let expected: Vec<&str> = sets.iter().chain(&sources).map(String::as_str).collect();
+        assert!(rows == expected, "{} should have these rows:\n{}", path.display(), expected.join("\n"));
+    }
+
     #[test]
     fn sizes_are_published_ones() {
         assert_eq!(DataSet::find("mnli").unwrap().size(), "312.8 MB");

@@ -4,7 +4,7 @@ use brew_random::Key;
 use brew_testkit::real_data;
 
 use super::*;
-use crate::MultiLabelReport;
+use crate::{Layout, LayoutOptions, MultiLabelReport, Split};
 
 fn read(name: &str, content: &str, file: &TextFileSpec, spec: &MultiLabelSpec) -> Vec<MultiLabelExample> {
     let folder = tempfile::tempdir().unwrap();
@@ -40,6 +40,23 @@ fn lists_of_labels_in_json() {
                    {\"text\": \"c\", \"label\": null}\n{\"text\": \"d\"}\n{\"text\": \"e\", \"label\": \"x,y\"}\n";
     let examples = read("a.jsonl", content, &TextFileSpec::default(), &MultiLabelSpec::default());
     assert_eq!(labels(&examples), [Some(vec!["joy", "3"]), Some(vec![]), None, None, Some(vec!["x", "y"])]);
+}
+
+#[test]
+fn the_label_column_may_be_called_labels() {
+    for (name, content) in [
+        ("a.tsv", "labels\ttext\nx,y\tjoy!\n"),
+        ("a.csv", "text,labels\njoy!,\"x,y\"\n"),
+        ("a.jsonl", "{\"text\": \"joy!\", \"labels\": [\"x\", \"y\"]}\n"),
+    ] {
+        let file = TextFileSpec { text: "text".into(), ..TextFileSpec::default() };
+        let examples = read(name, content, &file, &MultiLabelSpec::default());
+        assert_eq!(
+            (examples[0].text.as_str(), labels(&examples)),
+            ("joy!", vec![Some(vec!["x", "y"])]),
+            "{name}"
+        );
+    }
 }
 
 #[test]
@@ -92,10 +109,10 @@ fn chosen_thresholds_are_the_best_of_every_possible_one() {
         let most = |score: &dyn Fn(&MultiLabelReport) -> f64| {
             candidates.iter().map(|&threshold| score(&uniform(threshold))).fold(0.0, f64::max)
         };
-        let found = Thresholds::best_of_all(&logits, &gold, labels, false).unwrap();
+        let found = Thresholds::best_of_all(&logits, &gold, labels, F1Average::Micro).unwrap();
         let micro = scores(&logits, &gold, &found).micro_f1;
         assert!((micro - most(&|report| report.micro_f1)).abs() < 1e-9, "{logits:?} {gold:?} {found:?}");
-        let found = Thresholds::best_of_all(&logits, &gold, labels, true).unwrap();
+        let found = Thresholds::best_of_all(&logits, &gold, labels, F1Average::Macro).unwrap();
         let mean = scores(&logits, &gold, &found).macro_f1;
         assert!((mean - most(&|report| report.macro_f1)).abs() < 1e-9, "{logits:?} {gold:?} {found:?}");
 
@@ -130,25 +147,21 @@ fn extreme_logits_have_a_threshold_between_them() {
 fn thresholds_refuse_what_does_not_fit() {
     let error = Thresholds::best_of_each(&[1.0, 2.0], &[[true]], 1).unwrap_err();
     assert!(matches!(error, DataError::DifferentLengths { predictions: 2, labels: 1 }));
-    let error = Thresholds::best_of_all(&[1.0, 2.0], &[[true, false], [true, false]], 1, false).unwrap_err();
+    let error = Thresholds::best_of_all(&[1.0, 2.0], &[[true, false], [true, false]], 1, F1Average::Micro)
+        .unwrap_err();
     assert!(matches!(error, DataError::FlagCount { example: 0, found: 2, expected: 1 }));
 }
 
 #[test]
 fn goemotions_has_the_rows_it_should() {
     let Some(folder) = real_data("goemotions") else { return };
-    let set = LabelSet::from_file(&folder.join("labels.txt")).unwrap();
-    assert_eq!(set.len(), 28);
-    for (name, rows) in [("train.tsv", 43_410), ("dev.tsv", 5_426), ("test.tsv", 5_427)] {
-        let raw = read_multi_label_examples(
-            &folder.join(name),
-            &TextFileSpec::default(),
-            &MultiLabelSpec::default(),
-        )
-        .unwrap();
-        assert_eq!(raw.len(), rows, "{name}");
+    for (split, rows) in [(Split::Train, 43_410), (Split::Dev, 5_426), (Split::Test, 5_427)] {
+        let (raw, set) =
+            Layout::Goemotions.read_multi_label(&folder, split, &LayoutOptions::default()).unwrap();
+        let set = set.unwrap();
+        assert_eq!((raw.len(), set.len()), (rows, 28), "{split:?}");
         let examples = flag_examples(&raw, &set).unwrap();
-        if name == "train.tsv" {
+        if split == Split::Train {
             let flags = |example: &TargetedExample| match &example.target {
                 Some(Target::Flags(flags)) => flags.clone(),
                 other => panic!("{other:?}"),

@@ -19,6 +19,17 @@ pub struct Thresholds {
     values: Vec<f64>,
 }
 
+/// What one threshold for all labels makes large.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum F1Average {
+    /// F1 of all decisions together.
+    Micro,
+    /// The mean of the labels' F1.
+    #[default]
+    Macro,
+}
+
 /// The threshold where no other is better.
 const USUAL: f64 = 0.5;
 
@@ -70,7 +81,7 @@ impl Thresholds {
         Ok(Self { values: each.into_iter().map(|decisions| best(decisions, 1)).collect() })
     }
 
-    /// The one threshold for all labels that gives the best micro F1 on these examples, or the best macro F1.
+    /// The one threshold for all labels that gives the best F1 on these examples, by one average or the other.
     ///
     /// # Errors
     /// Other numbers of examples on either side, or of flags in one.
@@ -81,13 +92,17 @@ impl Thresholds {
         logits: &[f32],
         flags: &[impl AsRef<[bool]>],
         labels: usize,
-        is_macro: bool,
+        average: F1Average,
     ) -> Result<Self, DataError> {
         let mut decisions = decisions(logits, flags, labels)?;
-        if !is_macro {
-            decisions.iter_mut().for_each(|decision| decision.label = 0);
-        }
-        Ok(Self::uniform(best(decisions, if is_macro { labels } else { 1 }), labels))
+        let counted = match average {
+            F1Average::Macro => labels,
+            F1Average::Micro => {
+                decisions.iter_mut().for_each(|decision| decision.label = 0);
+                1
+            }
+        };
+        Ok(Self::uniform(best(decisions, counted), labels))
     }
 }
 

@@ -100,9 +100,15 @@ pub struct QuestionOrigin {
     pub question: usize,
 }
 
+impl QuestionOrigin {
+    /// The place in the file.
+    pub(super) fn place(&self) -> String {
+        format!("data[{}].paragraphs[{}].qas[{}]", self.article, self.paragraph, self.question)
+    }
+}
+
 impl fmt::Display for QuestionOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, article, paragraph, question } = self;
-        write!(f, "{}, data[{article}].paragraphs[{paragraph}].qas[{question}]", path.display())
+        write!(f, "{}, {}", self.path.display(), self.place())
     }
 }

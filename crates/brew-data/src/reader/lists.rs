@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{TextFileSpec, TextFormat, csv, json, read_utf8, table, tsv, without_mark};
+use super::{Column, TextFileSpec, TextFormat, csv, json, read_utf8, table, tsv, without_mark};
 use crate::{DataError, Origin};
 
 /// A row with a list of labels.
@@ -30,11 +30,21 @@ pub(crate) fn rows(path: &Path, spec: &TextFileSpec, separator: &str) -> Result<
             .collect();
         (!labels.is_empty()).then_some(labels)
     };
-    let examples = match spec.format_of(path)? {
-        TextFormat::Tsv => table::examples(tsv::rows(text), spec, path)?,
-        TextFormat::Csv => table::examples(csv::rows(text, path)?, spec, path)?,
-        TextFormat::JsonLines => return json_rows(text, spec, path, split),
+    let rows = match spec.format_of(path)? {
+        TextFormat::Tsv => tsv::rows(text),
+        TextFormat::Csv => csv::rows(text, path)?,
+        TextFormat::JsonLines => {
+            let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+            // What is no object is json's to refuse.
+            let keys = serde_json::from_str::<Map<String, Value>>(first).unwrap_or_default();
+            return json_rows(text, &named(spec, keys.keys().map(String::as_str)), path, split);
+        }
     };
+    let spec = match rows.first() {
+        Some(first) if spec.header != Some(false) => named(spec, first.cells.iter().map(|cell| cell.trim())),
+        _ => spec.clone(),
+    };
+    let examples = table::examples(rows, &spec, path)?;
     let row = |example: crate::RawExample| ListRow {
         text: example.text,
         text_pair: example.text_pair,
@@ -42,6 +52,19 @@ pub(crate) fn rows(path: &Path, spec: &TextFileSpec, separator: &str) -> Result<
         origin: example.origin,
     };
     Ok(examples.into_iter().map(row).collect())
+}
+
+/// The specification for columns of these names, if they are names: with no label column given, it is `labels` where
+/// there is no `label`.
+fn named<'a>(spec: &TextFileSpec, names: impl Iterator<Item = &'a str>) -> TextFileSpec {
+    let (mut has_label, mut labels) = (spec.label.is_some(), None);
+    for name in names {
+        has_label |= name.eq_ignore_ascii_case("label");
+        if name.eq_ignore_ascii_case("labels") {
+            labels = Some(Column::Name(name.to_owned()));
+        }
+    }
+    TextFileSpec { label: if has_label { spec.label.clone() } else { labels }, ..spec.clone() }
 }
 
 fn json_rows(

@@ -11,7 +11,7 @@ use crate::DataError;
 /// |---|---|---|
 /// | `iob1` | I B | inside; `B` only where a span follows another of its type at once (CoNLL-2003's files) |
 /// | `iob2` | B I | the first word of a span and the others (also called BIO) |
-/// | `bioes` | B I E S | the first, inner and last word of a span, and the only one (also IOBES, BILOU with other letters) |
+/// | `bioes` | B I E S | the first, inner and last word of a span, and the only one (also called IOBES) |
 /// | `bmes` | B M E S | the same with `M` for the inner words, as in Chinese data sets |
 ///
 /// A tag may be a letter alone; the span's type is then `_`. A type may hold more `-` (`creative-work`).

@@ -16,9 +16,16 @@ const MASK: [[f32; 5]; 2] = [[1.0; 5], [1.0, 1.0, 1.0, 0.0, 0.0]];
 const SEGMENTS: [[i64; 5]; 2] = [[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]];
 
 fn input<B: Backend>() -> EncoderInput<B> {
+    input_padded_with(0)
+}
+
+fn input_padded_with<B: Backend>(padding: i64) -> EncoderInput<B> {
     let device = B::Device::default();
     EncoderInput {
-        input_ids: Tensor::from_ints(IDS, &device),
+        input_ids: Tensor::from_ints(
+            IDS.map(|ids| ids.map(|id| if id == 0 { padding } else { id })),
+            &device,
+        ),
         attention_mask: Tensor::from_floats(MASK, &device),
         token_type_ids: Tensor::from_ints(SEGMENTS, &device),
         lengths: None,
@@ -170,11 +177,16 @@ fn every_kind_of_site_drops() {
 
 /// A scalar that every logit, hidden state and attention probability takes part in.
 fn loss<B: Backend>(model: &Model<B>, mode: Mode) -> Tensor<B, 1> {
+    loss_padded_with(0, model, mode)
+}
+
+/// The hidden states at padding take part as well, and through them what padding is embedded as.
+fn loss_padded_with<B: Backend>(padding: i64, model: &Model<B>, mode: Mode) -> Tensor<B, 1> {
     let device = B::Device::default();
     let weigh = |len: usize, shape: Vec<usize>, name: &str| {
         TensorData::new(Key::new(11).purpose(name).normal(len, 1.0), shape)
     };
-    let output = model.forward(input(), OutputRequest::ALL, mode);
+    let output = model.forward(input_padded_with(padding), OutputRequest::ALL, mode);
     let mut sum = (output.logits * Tensor::from_data(weigh(6, vec![2, 3], "logits"), &device)).sum();
     for hidden in output.hidden_states {
         let width = hidden.dims()[2];
@@ -207,7 +219,8 @@ fn check_gradients(config: &EncoderConfig, mode: Mode) {
     let device = Default::default();
     let model: Model<TestAutodiffBackend> =
         from_state_dict(config, weights.clone().into_iter().collect(), &device).unwrap();
-    let gradients = tiny::gradients(&model, &loss(&model, mode).backward());
+    let padding_id = config.pad_token_id.map_or(0, |pad| pad as i64);
+    let gradients = tiny::gradients(&model, &loss_padded_with(padding_id, &model, mode).backward());
     for spec in parameter_specs(config, Some(Head::SequenceClassification)) {
         let mut direction = Key::new(12).purpose(&spec.path).normal(spec.num_elements(), 1.0);
         let padding = padding_rows(config, &spec);
@@ -234,7 +247,7 @@ fn check_gradients(config: &EncoderConfig, mode: Mode) {
             *data = TensorData::new(sum, data.shape.clone());
             let model: Model<TestBackend> =
                 from_state_dict(config, weights.into_iter().collect(), &Default::default()).unwrap();
-            f64::from(loss(&model, mode).into_scalar())
+            f64::from(loss_padded_with(padding_id, &model, mode).into_scalar())
         };
         let numeric = ((at(1.0) - at(-1.0)) / (2.0 * f64::from(step))) as f32;
         let allowed = 2e-3 + 2e-2 * exact.abs();
@@ -476,4 +489,27 @@ fn layers_that_are_not_a_teachers_own_make_no_student() {
             }
         }
     }
+}
+
+/// Without PyTorch's `padding_idx` these rows would have a gradient: that of the padding's own hidden states.
+#[test]
+fn robertas_padding_has_a_row_of_words_and_of_positions_without_gradient() {
+    let config = tiny::config_of(Architecture::Roberta);
+    let weights = tiny::weights_of(&config, Head::SequenceClassification);
+    let device = Default::default();
+    let model: Model<TestAutodiffBackend> =
+        from_state_dict(&config, weights.into_iter().collect(), &device).unwrap();
+    let gradients = tiny::gradients(&model, &loss_padded_with(1, &model, Mode::Eval).backward());
+    let row =
+        |table: &str, row: usize| &gradients[&format!("encoder.embeddings.{table}.weight")][row * 8..][..8];
+    assert!(row("word_embeddings", 1).iter().all(|&g| g == 0.0));
+    // Positions 0 and 1 are never real tokens', and five tokens take 2 to 6.
+    for (position, is_used) in [false, false, true, true, true, true, true, false].into_iter().enumerate() {
+        let row = row("position_embeddings", position);
+        assert_eq!(row.iter().any(|&g| g != 0.0), is_used, "{position}: {row:?}");
+    }
+    // Padding that is not known as such is embedded, and counted, like any token.
+    let gradients = tiny::gradients(&model, &loss_padded_with(0, &model, Mode::Eval).backward());
+    let words = &gradients["encoder.embeddings.word_embeddings.weight"];
+    assert!(words[..8].iter().any(|&g| g != 0.0));
 }

@@ -333,3 +333,9 @@ fn a_length_is_missing() {
 fn a_length_is_too_long() {
     Layout::<TestBackend>::new(Tensor::ones([2, 3], &Default::default()), Some(&[3, 4]));
 }
+
+#[test]
+#[should_panic(expected = "a batch of sequences without any position")]
+fn a_batch_has_positions() {
+    Layout::<TestBackend>::new(Tensor::ones([2, 0], &Default::default()), None);
+}

@@ -25,7 +25,8 @@ impl Texts {
             return Ok(Self { rows: read_examples(path, &data.columns)?, labels: None, note: None });
         };
         let read = layout.read(path, part, &data.layout_options)?;
-        let note = (read.left_out() > 0).then(|| format!("{}: {read}", path.display()));
+        let left_out = read.without_agreement + read.other_languages + read.broken + read.seen;
+        let note = (left_out > 0).then(|| format!("{}: {read}", path.display()));
         Ok(Self { rows: read.examples, labels: layout.labels(), note })
     }
 

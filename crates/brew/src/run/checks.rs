@@ -54,7 +54,11 @@ pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
         }
     }
     if let Some(Err(error)) = config.model.preset.as_ref().map(|name| name.parse::<StudentPreset>()) {
-        found.push(Problem::new("model.preset", config.model.preset.as_deref().unwrap_or_default(), error));
+        found.push(Problem::new(
+            "model.preset",
+            config.model.preset.as_deref().unwrap_or_default(),
+            error.to_string(),
+        ));
     }
     if config.model.layers.is_some() && config.model.from.is_none() {
         let remedy = "layers are kept of a checkpoint: name it in `model.from`, or leave them out";
@@ -138,7 +142,11 @@ pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
             found.push(Problem::new("teacher.from", format!("{teachers} teachers"), remedy));
         }
         if config.emd.is_some() {
-            found.push(Problem::new("crd", "given", "a run has either [emd] or [crd]; leave out one of them"));
+            found.push(Problem::new(
+                "crd",
+                "given",
+                "a run has either [emd] or [crd]; leave out one of them",
+            ));
         }
         if crd.negatives_from != NegativesFrom::All && config.task != TaskKind::Classification {
             let remedy = format!("a text of {} has not one class; use `all`", config.task);

@@ -3,8 +3,10 @@ use std::io::{Cursor, Write};
 use serde_json::json;
 
 use super::super::convert;
+use super::super::sets::Remote;
 use super::super::sets::{Conversion, Licence, Placed, Published, Shape};
 use super::super::testing::{Reply, Server, client};
+use super::gather::{list_files, mirrored};
 use super::*;
 
 const LICENCE: Licence =
@@ -289,7 +291,7 @@ fn a_set_by_hand_says_what_to_do_and_takes_what_is_brought() {
     archive.brings("any-name", zip_of(&[("S/train.txt", "a\t1\n"), ("S/dev.tsv", "b\t1\n")]));
     let (_, said) = archive.installed(&set);
     assert!(said.contains("train.tsv: the version whose sum is published"), "{said}");
-    assert!(said.contains("dev.tsv: not one of the versions"), "{said}");
+    assert!(said.contains("dev.tsv: not a version with a published sum; its SHA-256"), "{said}");
     let mut files = Workshop::new(None);
     files.brings("deep/set/train.tsv", "a\t1\n");
     files.brings("deep/set/dev.txt", "b\t1\n");
@@ -323,7 +325,10 @@ fn a_set_that_is_converted_keeps_what_comes_of_it() {
         known: &[],
     }];
     let set = DataSet {
-        convert: Some(Conversion { run: convert::newsqa, files: &["train.json", "dev.json", "test.json"] }),
+        convert: Some(Conversion {
+            run: convert::newsqa,
+            files: &["newsqa.json", "newsqa-dev.json", "newsqa-test.json"],
+        }),
         ..by_hand(layout)
     };
     let questions = json!([{"q": "What?", "consensus": {"s": 0, "e": 4}}]);
@@ -333,13 +338,18 @@ fn a_set_that_is_converted_keeps_what_comes_of_it() {
     let (folder, said) = workshop.installed(&set);
     assert!(said.contains("1 questions; 0"), "{said}");
     let train: serde_json::Value =
-        serde_json::from_slice(&fs::read(folder.join("train.json")).unwrap()).unwrap();
+        serde_json::from_slice(&fs::read(folder.join("newsqa.json")).unwrap()).unwrap();
     assert_eq!(
         train["data"][0]["paragraphs"][0]["qas"][0]["answers"][0],
         json!({"text": "This", "answer_start": 0})
     );
-    let expected =
-        [".lock", "checksums.json", "data/set/dev.json", "data/set/test.json", "data/set/train.json"];
+    let expected = [
+        ".lock",
+        "checksums.json",
+        "data/set/newsqa-dev.json",
+        "data/set/newsqa-test.json",
+        "data/set/newsqa.json",
+    ];
     assert_eq!(workshop.leftovers(), expected);
 }
 
@@ -354,7 +364,11 @@ fn an_interrupted_download_is_gone_on_with_by_the_next_command() {
     let workshop = Workshop::new(Some(&server));
     let set = archive_set(published(&zip));
     assert!(workshop.error(&set).contains("40 bytes are kept"));
+    // As a command leaves it that was killed while it unpacked.
+    let half = workshop.folder.path().join("cache/data/.set-abc");
+    fs::create_dir_all(half.join("files")).unwrap();
     workshop.installed(&set);
+    assert!(!half.exists());
     assert_eq!(server.requests()[4].from(), Some(40));
 }
 

@@ -393,7 +393,10 @@ pub(crate) const SETS: &[DataSet] = &[
                     2. Give the combined-newsqa-data-v1.json that comes of it with --from PATH",
         },
         layout: &[placed("combined-newsqa-data-v1.json", &["combined-newsqa-data-v1.json"], Shape::Json)],
-        convert: Some(Conversion { run: convert::newsqa, files: &["train.json", "dev.json", "test.json"] }),
+        convert: Some(Conversion {
+            run: convert::newsqa,
+            files: &["newsqa.json", "newsqa-dev.json", "newsqa-test.json"],
+        }),
     },
     DataSet {
         name: "hotpotqa",
@@ -415,6 +418,6 @@ pub(crate) const SETS: &[DataSet] = &[
             used_by: datasets_library!("hotpot_qa"),
         }]),
         layout: &[placed("hotpot_train_v1.1.json", &["hotpot_train_v1.1.json"], Shape::Json)],
-        convert: Some(Conversion { run: convert::hotpotqa, files: &["train.json", "passages.txt"] }),
+        convert: Some(Conversion { run: convert::hotpotqa, files: &["hotpotqa.json", "hotpotqa.conll"] }),
     },
 ];

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -286,6 +287,7 @@ fn a_missing_file_is_asked_for_once() {
     let server = Server::start(|_| Reply::new(404, "no"));
     let outcome = fetch(&server.at("/gone.zip"));
     let message = outcome.error();
+    assert_eq!(outcome.files(), [""; 0]);
     assert!(
         message.contains("/gone.zip") && message.contains("404") && message.contains("--from"),
         "{message}"
@@ -333,11 +335,11 @@ fn silence_counts_as_a_cut() {
     let sent = body.clone();
     let server = Server::start(move |request| {
         let reply = Reply::file(request, &sent, "\"a\"");
-        if request.number == 0 { reply.cut_after(9_000).then_silent(Duration::from_secs(5)) } else { reply }
+        if request.number == 0 { reply.cut_after(9_000).then_silent(Duration::from_secs(60)) } else { reply }
     });
     let start = Instant::now();
     assert_eq!(fetch(&server.url).finished(), body);
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     assert_eq!(server.requests()[1].from(), Some(9_000));
 }
 
@@ -377,6 +379,18 @@ fn another_host_gets_the_range_but_not_the_token() {
 }
 
 #[test]
+fn the_same_host_under_another_path_gets_the_token() {
+    // As the hub answers for a model that was renamed.
+    let server = Server::start(|request| match request.path.as_str() {
+        "/old" => Reply::new(307, "").header("Location", "/new"),
+        _ if request.header("authorization") == Some("Bearer secret") => Reply::new(200, "x"),
+        _ => Reply::new(401, ""),
+    });
+    let outcome = fetch_as(&server.at("/old"), Asked { token: Some("secret"), ..Asked::default() });
+    assert_eq!(outcome.finished(), b"x");
+}
+
+#[test]
 fn redirects_without_end_are_an_error() {
     let server = Server::start(|_| Reply::new(302, "").header("Location", "/again"));
     let outcome = fetch(&server.url);
@@ -405,13 +419,4 @@ fn more_than_fits_on_the_disk_is_refused_before_it_comes() {
     let server = Server::start(|_| Reply::new(200, "x").announcing(1 << 60));
     let outcome = fetch(&server.url);
     assert!(matches!(outcome.result, Err(DownloadError::NoSpace { .. })), "{}", outcome.error());
-}
-
-#[test]
-fn content_ranges_are_read_as_rfc_9110_writes_them() {
-    assert_eq!(content_range("bytes 5-9/10"), Some((5, Some(10))));
-    assert_eq!(content_range("bytes 5-9/*"), Some((5, None)));
-    for bad in ["", "bytes", "bytes */10", "lines 1-2/3", "bytes 5-9/x"] {
-        assert_eq!(content_range(bad), None, "{bad}");
-    }
 }

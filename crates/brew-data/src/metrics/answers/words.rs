@@ -13,7 +13,7 @@ use super::sentences::sentences;
 
 /// The substitutions in their order. In the patterns, as Python means them: `␣` is white space, `¶` the end
 /// of the text or of its last line, `⟦` and `⟧` the beginning and the end of a word, `ω` a character of words.
-const SUBSTITUTIONS: [(&str, &str); 29] = [
+const SUBSTITUTIONS: [(&str, &str); 30] = [
     // Quotation marks that open.
     ("([«“‘„]|`+)", " $1 "),
     (r#"\A""#, "``"),
@@ -48,7 +48,8 @@ const SUBSTITUTIONS: [(&str, &str); 29] = [
     ("(?i)⟦(gim)(me)⟧|⟦(gon)(na)⟧|⟦(got)(ta)⟧|⟦(lem)(me)⟧", " $1$3$5$7 $2$4$6$8 "),
     ("(?i)⟦(more)('n)⟧", " $1 $2 "),
     ("(?i)⟦(wan)(na)(?=␣)", " $1 $2 "),
-    ("(?i) ('t)(is|was)⟧", " $1 $2 "),
+    ("(?i) ('t)(is)⟧", " $1 $2 "),
+    ("(?i) ('t)(was)⟧", " $1 $2 "),
 ];
 
 static RULES: LazyLock<Vec<(Regex, String)>> = LazyLock::new(|| {
@@ -102,6 +103,7 @@ mod tests {
             ("hi, my name can't hello,", "hi , my name ca n't hello ,"),
             ("\"we beat some pretty good teams,\" he said", "`` we beat some pretty good teams , '' he said"),
             ("cannot 'tis gonna", "can not 't is gon na"),
+            ("well 'tis'twas", "well 't is 't was"),
             (
                 "mr. smith went. he came at 3,000 p.m. today.",
                 "mr. smith went . he came at 3,000 p.m. today .",
