@@ -23,7 +23,7 @@ pub(crate) enum Command {
     Evaluate(EvaluateArgs),
     /// Label a file: one JSON object a line with label and logits
     Predict(PredictArgs),
-    /// Count the parameters of a checkpoint
+    /// Count the parameters of a checkpoint, or of a student of TextBrewer's
     Params(ParamsArgs),
     /// Write a run's model as a Hugging Face folder that transformers loads
     Export(ExportArgs),
@@ -130,7 +130,16 @@ pub(crate) struct PredictArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ParamsArgs {
     /// Hugging Face folder, or the folder of a finished run; of several tasks, RUN/model/TASK
-    pub(crate) model: PathBuf,
+    #[arg(required_unless_present = "preset", conflicts_with = "preset")]
+    pub(crate) model: Option<PathBuf>,
+
+    /// A student of TextBrewer's tables instead, such as T4-tiny, without pooler and head
+    #[arg(long, value_name = "NAME", requires = "vocab")]
+    pub(crate) preset: Option<String>,
+
+    /// Entries of its vocabulary: 28996 of BERT-base-cased, 21128 of BERT-base-Chinese
+    #[arg(long, value_name = "ENTRIES", requires = "preset")]
+    pub(crate) vocab: Option<usize>,
 
     /// Levels of the module tree that are shown
     #[arg(long, value_name = "LEVELS", default_value_t = 3)]

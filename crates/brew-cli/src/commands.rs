@@ -118,7 +118,11 @@ fn predict(args: &PredictArgs) -> Result<ExitCode> {
 }
 
 fn params(args: &ParamsArgs) -> Result<ExitCode> {
-    let table = brew::parameter_table(&args.model, args.depth)?;
+    let table = match (&args.model, &args.preset, args.vocab) {
+        (_, Some(preset), Some(vocab)) => brew::preset_table(preset, vocab, args.depth)?,
+        (Some(model), ..) => brew::parameter_table(model, args.depth)?,
+        _ => unreachable!("clap asks for a model or a preset"),
+    };
     if args.json {
         print(&format!("{:#}\n", table.to_json()))?;
     } else {

@@ -157,7 +157,6 @@ fn texts_without_labels_are_distilled() {
         "data.train=texts.csv",
         "data.dev=dev.tsv",
         r#"data.transfer=["more.csv"]"#,
-        "data.columns.label=1",
         "distillation.hard_label_weight=1",
     ];
     let mut arguments = vec!["distill", "run.toml"];

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use brew_data::{Collator, DataError, Feature, LabelSet, SpanPrediction, Split as Part, TextTokenizer};
-use brew_models::{EncoderConfig, LoadOptions, ParameterTable};
+use brew_models::{EncoderConfig, LoadOptions, ParameterTable, StudentPreset};
 use burn::tensor::backend::AutodiffBackend;
 use serde::Serialize;
 
@@ -188,6 +188,16 @@ pub fn parameter_table(model: &Path, depth: usize) -> Result<ParameterTable, Run
     dispatch(cpu()?, Job(&folder, depth))
 }
 
+/// The parameters of a student of TextBrewer's tables with a vocabulary of this size, by module down to a depth;
+/// as there, pooler and head are left out.
+///
+/// # Errors
+/// A name that is no [`StudentPreset`].
+pub fn preset_table(preset: &str, vocab_size: usize, depth: usize) -> Result<ParameterTable, RunError> {
+    let config = preset.parse::<StudentPreset>()?.config(vocab_size);
+    Ok(ParameterTable::of_config(&config, None, Some(depth)))
+}
+
 /// Reads a checkpoint and writes it as a new Hugging Face folder with its tokenizer.
 ///
 /// # Errors
@@ -211,11 +221,10 @@ pub fn export(source: &Path, target: &Path) -> Result<(), RunError> {
 /// The task a checkpoint is for; classification where it does not say.
 fn task_of(folder: &Path) -> Result<TaskKind, RunError> {
     let config = EncoderConfig::from_file(&folder.join("config.json"))?;
-    let text = |value: Option<&serde_json::Value>| value.and_then(|value| value.as_str().map(str::to_owned));
-    let architecture = text(config.other.get("architectures").and_then(|list| list.get(0)));
-    let problem_type = text(config.other.get("problem_type"));
-    let task = TaskKind::of_checkpoint(&architecture.unwrap_or_default(), problem_type.as_deref());
-    Ok(task.unwrap_or_default())
+    let architecture = config.other.get("architectures").and_then(|list| list.get(0)?.as_str());
+    Ok(architecture
+        .and_then(|architecture| TaskKind::of_checkpoint(architecture, config.problem_type))
+        .unwrap_or_default())
 }
 
 /// Any backend of this build, for work that is only reading and writing.

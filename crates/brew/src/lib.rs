@@ -29,7 +29,7 @@ pub use backend::{BackendError, BackendJob, BackendKind, dispatch, names as back
 pub use error::RunError;
 pub use inference::{
     ClassPrediction, EntityPrediction, FlagsPrediction, LabelPrediction, Prediction, TagPrediction,
-    ValuePrediction, evaluate_file, export, parameter_table, predict_file, write_predictions,
+    ValuePrediction, evaluate_file, export, parameter_table, predict_file, preset_table, write_predictions,
 };
 pub use model::{TaskModel, TaskModelAdaptor};
 pub use multi_task::{TaskSummary, TasksSummary, distill_tasks};

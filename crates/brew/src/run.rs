@@ -223,6 +223,12 @@ impl Run {
         &self.config
     }
 
+    /// What a user should know of how each file became features, with the file's part.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let splits = [("train", Some(&self.train)), ("dev", self.dev.as_ref()), ("test", self.test.as_ref())];
+        splits.into_iter().filter_map(|(name, split)| Some((name, split?.note.as_deref()?)))
+    }
+
     /// The root of the run's random numbers.
     pub(crate) fn key(&self) -> Key {
         Key::new(self.config.training.seed)

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use brew_models::{Head, ProblemType};
 use serde::{Deserialize, Serialize};
 
 /// What a model is to say of a text: `task = "…"` before the first table of a run file.
@@ -52,27 +53,24 @@ impl TaskKind {
     ///
     /// ```
     /// use brew::TaskKind;
+    /// use brew::models::ProblemType;
     ///
     /// let found = TaskKind::of_checkpoint("RobertaForTokenClassification", None);
     /// assert_eq!(found, Some(TaskKind::TokenClassification));
-    /// let found = TaskKind::of_checkpoint("BertForSequenceClassification", Some("regression"));
+    /// let found = TaskKind::of_checkpoint("BertForSequenceClassification", Some(ProblemType::Regression));
     /// assert_eq!(found, Some(TaskKind::Regression));
     /// assert_eq!(TaskKind::of_checkpoint("BertModel", None), None);
     /// ```
-    pub fn of_checkpoint(architecture: &str, problem_type: Option<&str>) -> Option<Self> {
-        if architecture.ends_with("ForTokenClassification") {
-            Some(Self::TokenClassification)
-        } else if architecture.ends_with("ForQuestionAnswering") {
-            Some(Self::QuestionAnswering)
-        } else if architecture.ends_with("ForSequenceClassification") {
-            Some(match problem_type {
-                Some("multi_label_classification") => Self::MultiLabel,
-                Some("regression") => Self::Regression,
+    pub fn of_checkpoint(architecture: &str, problem_type: Option<ProblemType>) -> Option<Self> {
+        Some(match Head::of_class(architecture)? {
+            Head::TokenClassification => Self::TokenClassification,
+            Head::QuestionAnswering => Self::QuestionAnswering,
+            Head::SequenceClassification => match problem_type {
+                Some(ProblemType::MultiLabelClassification) => Self::MultiLabel,
+                Some(ProblemType::Regression) => Self::Regression,
                 _ => Self::Classification,
-            })
-        } else {
-            None
-        }
+            },
+        })
     }
 }
 

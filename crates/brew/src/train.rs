@@ -81,6 +81,9 @@ impl BackendJob for TrainJob<'_> {
         for ignored in run.config.training.ignored_fields() {
             self.observer.note(&format!("training.{ignored}"));
         }
+        for (name, note) in run.notes() {
+            self.observer.note(&format!("{name}: {note}"));
+        }
         // Weights are read before the output folder is touched: a broken checkpoint leaves no trace.
         let (student, initialised) = initial_model::<B>(&run, run.key().purpose("initial weights"), &device)?;
         note_initialised(&run, &initialised, self.observer);

@@ -62,6 +62,10 @@ pub(super) fn tasks(summary: &TasksSummary) -> String {
 pub(super) fn task(report: &TaskReport) -> String {
     match report {
         TaskReport::Classification(report) => classification(report),
+        TaskReport::Flags(report) => format!("{report}\n"),
+        TaskReport::Values(report) => format!("{report}\n"),
+        TaskReport::Tags(report) => format!("{report}\n"),
+        TaskReport::Answers(report) => format!("{report}\n"),
         other => other.figures().iter().map(|figure| format!("{} {figure}\n", figure.name)).collect(),
     }
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, ClassificationReport, DataError, Example, Feature, LabelSet,
-    RawExample, Split as Part, TextTokenizer, label_examples, read_examples, unlabelled_examples,
+    AlignedFeature, AlignedTokenizer, ClassificationReport, DataError, Feature, LabelSet, RawExample,
+    Split as Part, TextTokenizer, partly_label_examples, read_examples,
 };
 
 use super::{Corpus, Judge, Purpose, Split, next};
@@ -32,19 +32,6 @@ impl Texts {
 
     pub(super) fn rows(&self) -> &[RawExample] {
         &self.rows
-    }
-
-    /// The rows with their labels as indexes, where they have one.
-    fn resolved(&self, labels: &LabelSet) -> Result<Vec<Example>, DataError> {
-        let resolve = |row: &RawExample| {
-            let row = std::slice::from_ref(row);
-            let mut example = match row[0].label {
-                Some(_) => label_examples(row, labels)?,
-                None => unlabelled_examples(row),
-            };
-            Ok(example.remove(0))
-        };
-        self.rows.iter().map(resolve).collect()
     }
 }
 
@@ -90,8 +77,10 @@ impl Corpus for Texts {
         data: &DataConfig,
         _purpose: Purpose,
     ) -> Result<Split, RunError> {
-        let features =
-            tokenizer.encode_all(&self.resolved(labels)?, data.length_limit(TaskKind::Classification))?;
+        let features = tokenizer.encode_all(
+            &partly_label_examples(&self.rows, labels)?,
+            data.length_limit(TaskKind::Classification),
+        )?;
         let gold = features.iter().filter_map(Feature::class).collect();
         let judge = Classes { rows: self.rows.clone(), gold, labels: labels.clone() };
         Ok(Split { note: self.note.clone(), ..Split::new(features, judge) })
@@ -103,7 +92,7 @@ impl Corpus for Texts {
         both: &AlignedTokenizer,
         lengths: [usize; 2],
     ) -> Result<Option<Vec<AlignedFeature>>, RunError> {
-        Ok(Some(both.encode_all(&self.resolved(labels)?, lengths[0], lengths[1])?))
+        Ok(Some(both.encode_all(&partly_label_examples(&self.rows, labels)?, lengths[0], lengths[1])?))
     }
 }
 

@@ -63,7 +63,7 @@ fn decoded_targets(
     model: &str,
     rules: QaRules,
     options: &SpanOptions,
-) -> Option<(QaReport, SpanReport)> {
+) -> Option<(QaReport, WindowReport)> {
     let (questions, _) = real(file)?;
     let folder = shared("BREW_MODELS", "models", model)?;
     let tokenizer = TextTokenizer::from_folder(&folder).unwrap();
