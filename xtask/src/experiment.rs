@@ -25,7 +25,8 @@ pub(crate) struct Arguments {
     /// Folder under `configs/` with an experiment.toml, such as `sst2`
     name: String,
 
-    /// The pretrained checkpoint the arms start from
+    /// The pretrained checkpoint the arms start from; or a folder that holds several, called as the run files
+    /// call them
     #[arg(long, value_name = "FOLDER", env = "BREW_MODEL")]
     model: Option<PathBuf>,
 
@@ -279,7 +280,7 @@ impl Runs<'_> {
             println!("{} {seed}: {}", arm.name, place.display());
             let mut command = Command::new(self.program);
             command.arg(&arm.command).arg(self.folder.join(arm.file()));
-            let settings = self.settings(arm, seed).into_iter().map(|(key, value)| format!("{key}={value}"));
+            let settings = self.settings(arm, seed)?.into_iter().map(|(key, value)| format!("{key}={value}"));
             for setting in arm.set.iter().cloned().chain(settings).chain(self.more.iter().cloned()) {
                 command.arg("--set").arg(setting);
             }
@@ -295,12 +296,12 @@ impl Runs<'_> {
         ArmResult::read(&arm.name, seed, &result)
     }
 
-    fn settings(&self, arm: &Arm, seed: u64) -> Vec<(String, String)> {
+    fn settings(&self, arm: &Arm, seed: u64) -> anyhow::Result<Vec<(String, String)>> {
         let mut settings = vec![
-            ("model.from".to_owned(), self.model.display().to_string()),
             ("training.output_dir".to_owned(), self.place(&arm.name, seed).display().to_string()),
             ("training.seed".to_owned(), (seed + arm.seed_offset).to_string()),
         ];
+        settings.extend(self.models(&self.folder.join(arm.file()))?);
         if arm.tasks.is_empty() {
             settings.extend(self.taught("", arm.data.as_deref(), &arm.teachers, seed));
         }
@@ -308,7 +309,24 @@ impl Runs<'_> {
             let of = format!("tasks[{name}].");
             settings.extend(self.taught(&of, Some(&task.data), &task.teachers, seed));
         }
-        settings
+        Ok(settings)
+    }
+
+    /// The pretrained checkpoint in the places where a run file names one.
+    fn models(&self, file: &Path) -> anyhow::Result<Vec<(String, String)>> {
+        let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let run: toml::Table = toml::from_str(&text).with_context(|| file.display().to_string())?;
+        let model = run.get("model").and_then(toml::Value::as_table);
+        let named =
+            ["from", "tokenizer"].into_iter().filter_map(|key| Some((key, model?.get(key)?.as_str()?)));
+        named
+            .map(|(key, name)| {
+                let name = Path::new(name).file_name().unwrap_or_default();
+                let is_checkpoint = self.model.join("config.json").is_file();
+                let folder = if is_checkpoint { self.model.to_path_buf() } else { self.model.join(name) };
+                Ok((format!("model.{key}"), folder.display().to_string()))
+            })
+            .collect()
     }
 
     /// The files of a data set and the models of teachers, as fields below `of`.
@@ -384,17 +402,23 @@ mod tests {
         for (index, arm) in experiment.arms.iter().enumerate() {
             check(arm, &experiment.arms[..index], &experiment.data).unwrap();
         }
+        let folder = tempfile::tempdir().unwrap();
+        for (file, model) in
+            [("ta", "from = \"models/bert\""), ("both", "preset = \"T3\"\ntokenizer = \"x/bert\"")]
+        {
+            fs::write(folder.path().join(format!("{file}.toml")), format!("[model]\n{model}\n")).unwrap();
+        }
         let runs = Runs {
-            folder: Path::new("configs"),
+            folder: folder.path(),
             output: Path::new("runs"),
             program: Path::new("textbrew"),
-            model: Path::new("bert"),
+            model: Path::new("pretrained"),
             data: Path::new("data"),
             sets: &experiment.data,
             more: &[],
         };
         let settings = |arm: usize| {
-            let settings = runs.settings(&experiment.arms[arm], 1);
+            let settings = runs.settings(&experiment.arms[arm], 1).unwrap();
             settings.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>()
         };
         assert!(settings(0).contains(&"data.test=data/a/test.tsv".to_owned()), "{:?}", settings(0));
@@ -408,6 +432,9 @@ mod tests {
             "tasks[y].teacher.from=[\"runs/ta-1/model\"]",
         ];
         assert_eq!(settings(1)[3..], expected);
+        // Only what a run file names is given, by its name in a folder of several checkpoints.
+        assert_eq!(settings(0)[2], "model.from=pretrained/bert");
+        assert_eq!(settings(1)[2], "model.tokenizer=pretrained/bert");
     }
 
     #[test]

@@ -89,7 +89,7 @@ const TEACHER: &str = "teacher";
 const ELECTRA_TEACHER: &str = "electra-teacher";
 
 const STUDENTS: [Student; 7] = [
-    Student { name: "BiGRU", model: "preset = \"BiGRU\"", matches: &[] },
+    Student { name: "BiGRU", model: "preset = \"BiGRU\"\ntokenizer = \"models/PRETRAINED\"", matches: &[] },
     Student {
         name: "T6",
         model: "from = \"models/PRETRAINED\"\nlayers = [0, 1, 2, 3, 4, 5]   # the first ones, as the scripts load them",
@@ -102,17 +102,17 @@ const STUDENTS: [Student; 7] = [
     },
     Student {
         name: "T3-small",
-        model: "preset = \"T3-small\"",
+        model: "preset = \"T3-small\"\ntokenizer = \"models/PRETRAINED\"",
         matches: &["L3n_hidden_mse", "L3_hidden_smmd"],
     },
     Student {
         name: "T4-tiny",
-        model: "preset = \"T4-tiny\"",
+        model: "preset = \"T4-tiny\"\ntokenizer = \"models/PRETRAINED\"",
         matches: &["L4t_hidden_mse", "L4_hidden_smmd"],
     },
     Student {
         name: "T12-nano",
-        model: "preset = \"T12-nano\"",
+        model: "preset = \"T12-nano\"\ntokenizer = \"models/PRETRAINED\"",
         matches: &["small_hidden_mse", "small_hidden_smmd"],
     },
     Student {
@@ -339,6 +339,19 @@ impl DataSet {
         }
     }
 
+    /// The pretrained models that its run files start from.
+    fn models(&self) -> Vec<&'static str> {
+        let mut models = Vec::new();
+        for (name, _) in self.scores {
+            match *name {
+                TEACHER | ELECTRA_TEACHER => models.push(self.pretrained(name)),
+                "Electra-small" => models.push("chinese-electra-small"),
+                _ => {}
+            }
+        }
+        models
+    }
+
     fn teacher_of(&self, student: &str) -> &'static str {
         if student == "Electra-small" { ELECTRA_TEACHER } else { TEACHER }
     }
@@ -427,12 +440,12 @@ impl DataSet {
             "# Written by `cargo xtask official`. A GPU is needed: students are trained for {} epochs.\n#\n\
              #   cargo xtask experiment official/{} --model MODELS --data {}\n\n\
              title = \"{}: the students of TextBrewer's table\"\n\
-             model = \"the pretrained model of the teacher, {}\"\nmetrics = {:?}\n\n[data]\nabout = \"{}\"\n",
+             model = \"a folder that holds {}\"\nmetrics = {:?}\n\n[data]\nabout = \"{}\"\n",
             self.students.epochs,
             self.name,
             self.name.to_uppercase(),
             self.title,
-            self.pretrained(self.scores[0].0),
+            self.models().join(", "),
             self.metrics,
             self.about.replace('"', "'")
         );

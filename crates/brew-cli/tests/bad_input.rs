@@ -100,7 +100,11 @@ fn what_cannot_be_distilled_is_refused_before_the_first_step() {
         2,
         &["intermediate_matches[0].layer_T", "9", "0 to 2"],
     );
-    shop.refuse(&distill(&["model.layers=[7]", "model.from=out/model"]), 2, &["model.config", "leave out model.config"]);
+    shop.refuse(
+        &distill(&["model.layers=[7]", "model.from=out/model"]),
+        2,
+        &["model.config", "leave out model.config"],
+    );
     shop.write("narrow.json", config(4, 1));
     shop.refuse(
         &distill(&[

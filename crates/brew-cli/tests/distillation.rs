@@ -87,6 +87,40 @@ fn what_has_no_counterpart_in_other_tokens_is_refused_before_the_run() {
 }
 
 #[test]
+fn states_are_told_from_those_of_other_texts() {
+    let shop = taught();
+    shop.write("deep.json", workshop::config(12, 3));
+    let settings = [
+        "model.config=deep.json",
+        "crd.negatives=6",
+        "crd.feature_dim=4",
+        "crd.head.lr=0.01",
+        "training.log_every=1",
+    ];
+    shop.succeed(&distil("training.output_dir=whole", &settings));
+    let whole = reports(&shop, "whole");
+    let terms = whole[0]["terms"].to_string();
+    assert!(terms.contains("crd_loss") && terms.contains("kd_loss"), "{terms}");
+    assert!(loss(whole.last().unwrap()) < loss(&whole[0]), "{whole:?}");
+    // Of what the teacher says, only the compared layer is kept.
+    let cached = [&settings[..], &["distillation.is_caching_logits=true"]].concat();
+    shop.succeed(&distil("training.output_dir=cached", &cached));
+    assert_same_losses(&shop, "cached", "whole");
+    let others =
+        [&settings[..], &[r#"crd.negatives_from="different_class""#, r#"crd.pooling="mean""#]].concat();
+    shop.succeed(&distil("training.output_dir=others", &others));
+
+    let refuse = |setting: &str, parts: &[&str]| {
+        let settings = [&settings[..], &[setting]].concat();
+        shop.refuse(&distil("training.output_dir=no", &settings), 2, parts);
+    };
+    refuse("crd.layer_S=4", &["crd.layer_S = 4", "the student has hidden states from 0 to 3"]);
+    refuse("crd.layer_T=9", &["crd.layer_T = 9", "the teacher"]);
+    refuse("crd.momentum=1", &["crd.momentum", "below 1"]);
+    refuse("emd={}", &["crd = given", "either [emd] or [crd]"]);
+}
+
+#[test]
 fn layers_are_matched_many_to_many() {
     let shop = taught();
     shop.write("deep.json", workshop::config(8, 3));

@@ -234,6 +234,7 @@ fn what_is_wrong_with_tasks_is_told_at_once_before_the_run() {
     refuse(&["data.train=train.tsv"], &["data = given", "each of [[tasks]]"]);
     refuse(&["teacher.from=out"], &["teacher = given"]);
     refuse(&["emd={}"], &["emd = given", "runs of one task"]);
+    refuse(&["crd={}"], &["crd = given", "runs of one task"]);
     refuse(&["tau=inf"], &["tau = inf"]);
     refuse(&["tasks[1].name=opinion"], &["tasks[1].name = opinion", "tasks[0] has that name"]);
     refuse(&["tasks[1].name=../up"], &["tasks[1].name = ../up", "names a folder"]);

@@ -39,7 +39,7 @@ impl Workshop {
             format!(
                 "task = \"{task}\"\n[data]\ntrain = \"train.{ending}\"\ndev = \"dev.{ending}\"\nmax_length = 16\n\
                  batch_size = 8\n{more}\n[model]\nconfig = \"config.json\"\ntokenizer = \"vocab\"\n[training]\n\
-                 output_dir = \"out\"\nnum_epochs = 15\noptimizer = {{ lr = 1e-2 }}\n"
+                 output_dir = \"out\"\nnum_epochs = 30\noptimizer = {{ lr = 1e-2 }}\n"
             ),
         );
         shop
@@ -142,6 +142,93 @@ fn answers_to_questions() {
     let lines = shop.lines(&[&["predict", "student"], &arguments[..]].concat());
     assert_eq!(lines.len(), 3);
     assert_eq!((&lines[0]["id"], &lines[0]["text"]), (&"0-0".into(), &"good".into()));
+}
+
+#[test]
+fn labels_that_exclude_no_other() {
+    let shop = Workshop::task("multi_label", "tsv", "");
+    let lines = |count: usize| {
+        let mut text = String::new();
+        for index in 0..count {
+            let (adjective, noun) = (WORDS[index % 6], ["film", "plot"][index % 2]);
+            let kind = if index % 6 < 3 { "pos" } else { "neg" };
+            let _ = writeln!(text, "the {noun} {adjective}\t{kind},{noun}");
+        }
+        text
+    };
+    shop.write("train.tsv", lines(36));
+    shop.write("dev.tsv", lines(12));
+    let refused = ["distill", "run.toml", "--set", "teacher.from=teacher"];
+    shop.refuse(&refused, 2, &["distillation.kd_loss_type = ce", "bce"]);
+    let results = shop.taught(&["distillation.kd_loss_type=bce", "distillation.temperature=2"]);
+    for result in &results {
+        // Guessing gets a half, opinions alone three quarters.
+        assert!(result["dev"]["micro_f1"].as_f64().unwrap() > 0.7, "{result}");
+        assert_eq!(result["dev"]["per_label"].as_array().unwrap().len(), 4, "{result}");
+    }
+    assert_eq!(shop.json("student/model/config.json")["problem_type"], "multi_label_classification");
+    shop.write("ask.tsv", "the plot dull\n");
+    let lines = shop.lines(&["predict", "student", "--data", "ask.tsv"]);
+    let labels: Vec<&Value> =
+        lines[0]["labels"].as_array().unwrap().iter().map(|one| &one["label"]).collect();
+    assert_eq!(labels, ["neg", "plot"]);
+}
+
+#[test]
+fn numbers() {
+    let shop = Workshop::task("regression", "tsv", "");
+    let lines = |count: usize| {
+        let mut text = String::new();
+        for index in 0..count {
+            let (adjective, noun) = (WORDS[index % 6], ["film", "plot"][index % 2]);
+            let value = if index % 6 < 3 { 1.5 } else { -1.0 } + [0.25, -0.25][index % 2];
+            let _ = writeln!(text, "the {noun} {adjective}\t{value}");
+        }
+        text
+    };
+    shop.write("train.tsv", lines(36));
+    shop.write("dev.tsv", lines(12));
+    let results = shop.taught(&["distillation.kd_loss_type=mse"]);
+    for result in &results {
+        assert!(result["dev"]["pearson"].as_f64().unwrap() > 0.9, "{result}");
+    }
+    let lines = shop.lines(&["predict", "student", "--data", "dev.tsv"]);
+    assert!(lines[0]["value"].as_f64().unwrap() > 0.5, "{}", lines[0]);
+    shop.write("dev.tsv", "the film good\tmuch\n");
+    shop.refuse(&["evaluate", "student", "--data", "dev.tsv"], 2, &["dev.tsv, line 1", "much"]);
+}
+
+#[test]
+fn a_bigru_preset_is_a_student_of_words() {
+    let shop = Workshop::task("token_classification", "conll", "");
+    shop.write("train.conll", sentences(36));
+    shop.write("dev.conll", sentences(12));
+    shop.write(
+        "gru.json",
+        r#"{"model_type": "bigru", "vocab_size": 15, "embedding_size": 8, "hidden_size": 8}"#,
+    );
+    let settings = [
+        "model.config=gru.json",
+        "teacher.from=teacher",
+        "training.output_dir=student",
+        "training.num_epochs=60",
+    ];
+    let mut arguments = vec!["distill", "run.toml"];
+    arguments.extend(settings.iter().flat_map(|setting| ["--set", *setting]));
+    shop.succeed(&["train", "run.toml", "--set", "training.output_dir=teacher"]);
+    let said = shop.succeed(&arguments).stdout;
+    assert!(said.contains("transformers has no such model"), "{said}");
+    assert!(shop.json("student/result.json")["dev"]["f1"].as_f64().unwrap() > 0.9);
+
+    let table = shop.succeed(&["params", "--preset", "bigru", "--vocab", "28996", "--json"]).stdout;
+    let table: Value = serde_json::from_str(&table).unwrap();
+    assert_eq!(table["total"].as_u64().unwrap() / 100_000, 305, "{table}");
+    shop.refuse(&["params", "--preset", "T5", "--vocab", "100"], 2, &["T5", "T4-tiny"]);
+    shop.refuse(
+        &["train", "run.toml", "--set", "model.preset=T4-tiny"],
+        2,
+        &["model.config", "model.preset"],
+    );
 }
 
 #[test]

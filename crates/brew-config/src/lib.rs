@@ -22,6 +22,7 @@
 //! # Ok::<(), brew_config::ConfigError>(())
 //! ```
 
+mod crd;
 mod distillation;
 mod emd;
 mod error;
@@ -35,6 +36,7 @@ mod projection;
 mod schedule;
 mod training;
 
+pub use crd::{CrdConfig, CrdPooling, NegativesFrom};
 pub use distillation::{DEFAULT_RELATION_HEADS, DistillationConfig, KdScale, NstScale};
 pub use emd::EmdConfig;
 pub use error::ConfigError;

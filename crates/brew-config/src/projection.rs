@@ -145,19 +145,7 @@ impl ProjectionConfig {
             &written,
             "both widths must be at least 1; write [name, student's hidden size, teacher's hidden size]",
         );
-        let group = &self.group;
-        if let Some(lr) = group.lr {
-            checks.finite_not_negative("proj[3].lr", lr, "leave it out to use the optimizer's");
-        }
-        if let Some(decay) = group.weight_decay {
-            checks.finite_not_negative("proj[3].weight_decay", decay, "leave it out to use the optimizer's");
-        }
-        if let Some(eps) = group.eps {
-            checks.finite_positive("proj[3].eps", eps, "leave it out to use the optimizer's");
-        }
-        if let Some(betas) = group.betas {
-            check_betas(checks, "proj[3].betas", betas);
-        }
+        self.group.check(checks, "proj[3]");
     }
 }
 
@@ -177,6 +165,25 @@ pub struct ProjectionGroup {
     /// Added to the denominator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eps: Option<f64>,
+}
+
+impl ProjectionGroup {
+    /// The problems of these settings, which stand at `field`.
+    pub(crate) fn check(&self, checks: &mut Checks, field: &str) {
+        if let Some(lr) = self.lr {
+            checks.finite_not_negative(&format!("{field}.lr"), lr, "leave it out to use the optimizer's");
+        }
+        if let Some(decay) = self.weight_decay {
+            let field = format!("{field}.weight_decay");
+            checks.finite_not_negative(&field, decay, "leave it out to use the optimizer's");
+        }
+        if let Some(eps) = self.eps {
+            checks.finite_positive(&format!("{field}.eps"), eps, "leave it out to use the optimizer's");
+        }
+        if let Some(betas) = self.betas {
+            check_betas(checks, &format!("{field}.betas"), betas);
+        }
+    }
 }
 
 impl Serialize for ProjectionConfig {

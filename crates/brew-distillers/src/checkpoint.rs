@@ -15,14 +15,16 @@ use burn::tensor::backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::objective_state::{load_tensors, save_tensors};
 use crate::parameters::named_parameters;
 use crate::step::Stepper;
-use crate::{DistillError, Student, Trainable};
+use crate::{DistillError, ObjectiveState, Student, Trainable};
 
 const VERSION: u32 = 1;
 const INDEX: &str = "index.json";
 const STATE: &str = "state.json";
 const TRAINABLE: &str = "trainable.mpk";
+const OBJECTIVE: &str = "objective.safetensors";
 
 /// Where a run stood when a checkpoint was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +46,7 @@ struct State {
     total_steps: usize,
     position: Position,
     optimizer_groups: usize,
-    /// What the objective keeps, besides what is trained.
+    /// What the objective keeps, besides what is trained and the tensors of a file of their own.
     #[serde(default)]
     objective: Option<Value>,
     /// Path and shape of each trained parameter.
@@ -114,7 +116,7 @@ impl CheckpointFolder {
         trainable: &Trainable<B, M>,
         stepper: &Stepper<B, M>,
         run: RunState,
-        objective: Option<Value>,
+        objective: Option<ObjectiveState>,
         score: Option<f64>,
     ) -> Result<(), DistillError>
     where
@@ -136,13 +138,18 @@ impl CheckpointFolder {
             let file = optimizer_file(index);
             optimizer.save(&folder.join(&file)).map_err(failed(&file))?;
         }
+        if let Some(state) = objective.as_ref().filter(|state| !state.tensors.is_empty()) {
+            let path = folder.join(OBJECTIVE);
+            save_tensors(&state.tensors, &path)
+                .map_err(|reason| DistillError::Checkpoint { path: path.clone(), reason })?;
+        }
         let state = State {
             version: VERSION,
             seed: run.seed,
             total_steps: run.total_steps,
             position: run.position,
             optimizer_groups: stepper.optimizers().len(),
-            objective,
+            objective: objective.map(|state| state.values),
             parameters: parameter_shapes(trainable),
         };
         let json = serde_json::to_vec_pretty(&state).expect("a state of numbers and names is JSON");
@@ -222,7 +229,10 @@ impl CheckpointFolder {
                 .load(&folder.join(&file), device)
                 .map_err(|error| damaged(format!("{file}: {error}")))?;
         }
-        Ok(Some(Loaded { trainable, stepper, position: state.position, objective: state.objective, folder }))
+        let tensors = load_tensors(&folder.join(OBJECTIVE))
+            .map_err(|reason| damaged(format!("{OBJECTIVE}: {reason}")))?;
+        let objective = state.objective.map(|values| ObjectiveState { values, tensors });
+        Ok(Some(Loaded { trainable, stepper, position: state.position, objective, folder }))
     }
 }
 
@@ -232,7 +242,7 @@ pub(crate) struct Loaded<B: AutodiffBackend, M: Student<B>> {
     pub(crate) stepper: Stepper<B, M>,
     pub(crate) position: Position,
     /// What the objective kept.
-    pub(crate) objective: Option<Value>,
+    pub(crate) objective: Option<ObjectiveState>,
     /// Where it came from, for errors.
     pub(crate) folder: PathBuf,
 }

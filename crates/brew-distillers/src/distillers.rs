@@ -1,14 +1,15 @@
-use brew_config::{ConfigError, DistillationConfig, EmdConfig, ProjectionConfig, TrainingConfig};
+use brew_config::{ConfigError, CrdConfig, DistillationConfig, EmdConfig, ProjectionConfig, TrainingConfig};
 use brew_losses::LossRegistry;
 use brew_random::Key;
 use burn::tensor::backend::AutodiffBackend;
 
 use crate::comparison::Comparison;
+use crate::crd::CrdMatch;
 use crate::emd::EmdMatch;
 use crate::{
-    Adaptor, BatchSource, DistillError, Distillation, EmdDistillation, Ensemble, Extensions, Hooks,
-    MultiTask, Objective, Projection, Recipe, Student, Supervised, Task, TaskBatch, Teacher, Trainable,
-    Trained, fit,
+    Adaptor, BatchSource, CrdDistillation, CrdInputs, DistillError, Distillation, EmdDistillation, Ensemble,
+    Extensions, Hooks, MultiTask, Objective, Projection, Recipe, Student, Supervised, Task, TaskBatch,
+    Teacher, Trainable, Trained, fit,
 };
 
 /// Trains a model on gold labels, for a teacher or a baseline: TextBrewer's `BasicTrainer`.
@@ -45,12 +46,10 @@ impl<B: AutodiffBackend, M: Student<B>, A> BasicTrainer<B, M, A> {
 pub(crate) struct Distiller<B: AutodiffBackend, M: Student<B>, O> {
     recipe: Recipe<B, M>,
     objective: O,
-    projections: Projections<B>,
-}
-
-enum Projections<B: AutodiffBackend> {
-    Given(Vec<Option<Projection<B>>>),
-    New(Vec<Option<ProjectionConfig>>),
+    /// What is trained beside the student: the projections of the matches, then what the objective adds.
+    projections: Vec<Option<ProjectionConfig>>,
+    /// The first of them, where the user gives some to start from.
+    given: Vec<Option<Projection<B>>>,
 }
 
 impl<B: AutodiffBackend, M: Student<B>, O> Distiller<B, M, O> {
@@ -86,19 +85,17 @@ impl<B: AutodiffBackend, M: Student<B>, O> Distiller<B, M, O> {
         };
         ConfigError::from_problems(problems)?;
         let recipe = extensions.recipe(config).with_projection_groups(comparison.projection_groups());
-        let projections = match extensions.take_projections() {
-            Some(projections) => Projections::Given(projections),
-            None => Projections::New(comparison.projections()),
-        };
-        Ok(Self { recipe, objective: objective(comparison), projections })
+        let (projections, given) = (comparison.projections(), extensions.take_projections());
+        Ok(Self { recipe, objective: objective(comparison), projections, given })
     }
 
-    /// Adds a projection behind those of the matches, unless all were given.
-    fn add_projection(&mut self, projection: ProjectionConfig) {
-        self.recipe.projection_groups.push(Some(projection.group.clone()));
-        if let Projections::New(configs) = &mut self.projections {
-            configs.push(Some(projection));
+    /// The same with what the objective trains besides, behind the projections of the matches.
+    fn training(mut self, added: impl IntoIterator<Item = ProjectionConfig>) -> Self {
+        for projection in added {
+            self.recipe.projection_groups.push(Some(projection.group.clone()));
+            self.projections.push(Some(projection));
         }
+        self
     }
 
     /// Distils into `student`.
@@ -111,16 +108,12 @@ impl<B: AutodiffBackend, M: Student<B>, O> Distiller<B, M, O> {
     where
         O: Objective<B, M, T>,
     {
-        let Self { recipe, mut objective, projections } = self;
-        let trainable = match projections {
-            Projections::Given(projections) => Trainable { student, projections },
-            Projections::New(configs) => {
-                let device =
-                    burn::module::Module::<B>::devices(&student).into_iter().next().unwrap_or_default();
-                let key = Key::new(recipe.config.seed).purpose("projections");
-                Trainable::with_projections(student, &configs, key, &device)
-            }
-        };
+        let Self { recipe, mut objective, projections, given } = self;
+        let device = burn::module::Module::<B>::devices(&student).into_iter().next().unwrap_or_default();
+        let key = Key::new(recipe.config.seed).purpose("projections");
+        let mut trainable = Trainable::with_projections(student, &projections, key, &device);
+        let replaced = given.len().min(trainable.projections.len());
+        trainable.projections.splice(..replaced, given);
         fit(trainable, &recipe, &mut objective, batches, hooks)
     }
 }
@@ -365,14 +358,66 @@ impl<B: AutodiffBackend, M: Student<B>, T> EmdDistiller<B, M, T> {
         let projection = emd.proj.clone();
         let emd = EmdMatch::new(emd, &losses)?;
         let teachers = Ensemble::single(teacher);
-        let mut distiller =
-            Distiller::with_losses(config, distillation, &losses, extensions, 1, |comparison| {
-                EmdDistillation::from_comparison(comparison, emd, adaptor, teachers)
-            })?;
-        if let Some(projection) = projection {
-            distiller.add_projection(projection);
-        }
-        Ok(Self(distiller))
+        let distiller = Distiller::with_losses(config, distillation, &losses, extensions, 1, |comparison| {
+            EmdDistillation::from_comparison(comparison, emd, adaptor, teachers)
+        })?;
+        Ok(Self(distiller.training(projection)))
+    }
+
+    /// Distils into `student`.
+    ///
+    /// # Errors
+    /// See [`fit`].
+    pub fn train(
+        self,
+        student: M,
+        batches: &dyn BatchSource<T>,
+        hooks: Hooks<'_, M>,
+    ) -> Result<Trained<B, M>, DistillError> {
+        self.0.train(student, batches, hooks)
+    }
+}
+
+/// Distils one teacher into a student with the states of each example told from those of others: CRD.
+pub struct CrdDistiller<B: AutodiffBackend, M: Student<B>, T>(Distiller<B, M, CrdDistillation<B, M, T>>);
+
+impl<B: AutodiffBackend, M: Student<B>, T> CrdDistiller<B, M, T> {
+    /// A distiller as the configurations describe it, over the examples of `inputs`.
+    ///
+    /// # Errors
+    /// [`DistillError::Config`] with every problem of the configurations, or of the examples.
+    pub fn new(
+        config: TrainingConfig,
+        distillation: DistillationConfig,
+        crd: CrdConfig,
+        inputs: CrdInputs<T>,
+        teacher: impl Teacher<B::InnerBackend, T> + 'static,
+        adaptor: impl Adaptor<B, M, T> + 'static,
+    ) -> Result<Self, DistillError> {
+        Self::with_extensions(config, distillation, crd, inputs, teacher, adaptor, Extensions::new())
+    }
+
+    /// A distiller with losses, matches, schedules or an optimizer of the user's own.
+    ///
+    /// # Errors
+    /// [`DistillError::Config`] with every problem of the configurations, of the examples or of the
+    /// extensions.
+    pub fn with_extensions(
+        config: TrainingConfig,
+        distillation: DistillationConfig,
+        crd: CrdConfig,
+        inputs: CrdInputs<T>,
+        teacher: impl Teacher<B::InnerBackend, T> + 'static,
+        adaptor: impl Adaptor<B, M, T> + 'static,
+        extensions: Extensions<B, M>,
+    ) -> Result<Self, DistillError> {
+        let heads = crd.heads(inputs.widths());
+        let crd = CrdMatch::new(crd, inputs)?;
+        let teachers = Ensemble::single(teacher);
+        let distiller = Distiller::new(config, distillation, extensions, 1, |comparison| {
+            CrdDistillation::from_comparison(comparison, crd, adaptor, teachers)
+        })?;
+        Ok(Self(distiller.training(heads)))
     }
 
     /// Distils into `student`.

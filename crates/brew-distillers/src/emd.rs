@@ -10,8 +10,8 @@ use crate::comparison::Comparison;
 use crate::distillation::Outputs;
 use crate::matches::masks;
 use crate::{
-    Adaptor, AdaptorOutput, DistillError, Ensemble, LossTerms, Objective, Projection, StepContext, Student,
-    Teacher, Trainable, Wants,
+    Adaptor, AdaptorOutput, DistillError, Ensemble, LossTerms, Objective, ObjectiveState, Projection,
+    StepContext, Student, Teacher, Trainable, Wants,
 };
 
 /// The least cost of a layer, as a share of the mean: one that costs nothing gains much mass, not all.
@@ -297,12 +297,12 @@ where
         Ok(terms)
     }
 
-    fn state(&self) -> Option<Value> {
-        self.emd.state()
+    fn state(&self) -> Option<ObjectiveState> {
+        self.emd.state().map(ObjectiveState::from)
     }
 
-    fn restore(&mut self, state: Value) -> Result<(), String> {
-        self.emd.restore(&state)
+    fn restore(&mut self, state: ObjectiveState) -> Result<(), String> {
+        self.emd.restore(&state.values)
     }
 }
 
@@ -404,7 +404,7 @@ mod tests {
         let continued =
             resumed.loss(&linear(), &(), &CONTEXT).unwrap().terms()[0].value.clone().into_scalar();
         assert_eq!(second, continued);
-        assert!(resumed.restore(json!({"emd_masses_bits": [[[1]]]})).is_err());
+        assert!(resumed.restore(json!({"emd_masses_bits": [[[1]]]}).into()).is_err());
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub struct Extensions<B: AutodiffBackend, M: Student<B>> {
     kd_loss_weight: Option<WeightFn>,
     hard_label_weight: Option<WeightFn>,
     prepare: Vec<Change<Recipe<B, M>>>,
-    projections: Option<Vec<Option<Projection<B>>>>,
+    projections: Vec<Option<Projection<B>>>,
 }
 
 impl<B: AutodiffBackend, M: Student<B>> Default for Extensions<B, M> {
@@ -47,7 +47,7 @@ impl<B: AutodiffBackend, M: Student<B>> Default for Extensions<B, M> {
             kd_loss_weight: None,
             hard_label_weight: None,
             prepare: Vec::new(),
-            projections: None,
+            projections: Vec::new(),
         }
     }
 }
@@ -109,10 +109,11 @@ impl<B: AutodiffBackend, M: Student<B>> Extensions<B, M> {
         self
     }
 
-    /// Projections to start from, one entry a match, in place of new ones.
+    /// Projections to start from, one entry a match, in place of new ones. Behind them may stand what else the
+    /// distiller trains; what is not given is new.
     #[must_use]
     pub fn with_projections(mut self, projections: Vec<Option<Projection<B>>>) -> Self {
-        self.projections = Some(projections);
+        self.projections = projections;
         self
     }
 
@@ -143,7 +144,7 @@ impl<B: AutodiffBackend, M: Student<B>> Extensions<B, M> {
         Ok(comparison)
     }
 
-    pub(crate) fn take_projections(&mut self) -> Option<Vec<Option<Projection<B>>>> {
-        self.projections.take()
+    pub(crate) fn take_projections(&mut self) -> Vec<Option<Projection<B>>> {
+        std::mem::take(&mut self.projections)
     }
 }

@@ -9,8 +9,8 @@ use burn::tensor::{ElementConversion, Tensor};
 use crate::checkpoint::{Position, RunState};
 use crate::step::{Stepper, clip_global_norm};
 use crate::{
-    BatchSource, CheckpointEvent, DistillError, Hooks, LossTerms, Objective, Recipe, StepContext, StepReport,
-    Student, Trainable,
+    BatchSource, CheckpointEvent, DistillError, Hooks, LossTerms, Objective, ObjectiveState, Recipe,
+    StepContext, StepReport, Student, Trainable,
 };
 
 /// How a run ended.
@@ -149,7 +149,7 @@ fn checkpoint<B, M>(
     trainable: &Trainable<B, M>,
     stepper: &Stepper<B, M>,
     run: RunState,
-    objective: Option<serde_json::Value>,
+    objective: Option<ObjectiveState>,
     position: Position,
 ) -> Result<(), DistillError>
 where

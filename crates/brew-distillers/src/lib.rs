@@ -11,6 +11,7 @@
 //! | [`MultiTeacherDistiller`] | [`Distillation`] of averaged logits, matches with any teacher | an [`Ensemble`] |
 //! | [`MultiTaskDistiller`] | [`MultiTask`] | one a [`Task`] |
 //! | [`EmdDistiller`] | [`EmdDistillation`], many layers to many | a [`Teacher`] |
+//! | [`CrdDistiller`] | [`CrdDistillation`], states told from those of other examples | a [`Teacher`] |
 //!
 //! Models, batches and data sets are the caller's own types: an [`Adaptor`] runs a model on a batch
 //! and names what comes out. Teachers run on the inner backend and build no graph.
@@ -20,6 +21,7 @@ mod batches;
 mod cached;
 mod checkpoint;
 mod comparison;
+mod crd;
 mod distillation;
 mod distillers;
 mod emd;
@@ -31,6 +33,7 @@ mod hooks;
 mod matches;
 mod multi_task;
 mod objective;
+mod objective_state;
 mod output;
 mod parameters;
 mod recipe;
@@ -44,9 +47,11 @@ pub use adaptor::{Adaptor, ForwardContext, Wants};
 pub use batches::{BatchSource, Counted, EpochBatches, ProcessedBatches};
 pub use cached::{BatchRows, CachedTeacher};
 pub use checkpoint::CheckpointFolder;
+pub use crd::{CrdDistillation, CrdInputs};
 pub use distillation::Distillation;
 pub use distillers::{
-    BasicDistiller, BasicTrainer, EmdDistiller, GeneralDistiller, MultiTaskDistiller, MultiTeacherDistiller,
+    BasicDistiller, BasicTrainer, CrdDistiller, EmdDistiller, GeneralDistiller, MultiTaskDistiller,
+    MultiTeacherDistiller,
 };
 pub use emd::EmdDistillation;
 pub use ensemble::Ensemble;
@@ -57,6 +62,7 @@ pub use hooks::{Callback, CallbackError, CheckpointEvent, Hooks, StepReport};
 pub use matches::CustomMatch;
 pub use multi_task::{MultiTask, Task, TaskBatch, TaskBatches};
 pub use objective::{LossTerm, LossTerms, Objective, StepContext};
+pub use objective_state::ObjectiveState;
 pub use output::{AdaptorOutput, MASKED_LOGIT};
 pub use recipe::Recipe;
 pub use split::{AlignedTeacher, GivenOutputs, SplitBatch, StudentSide, TeacherSide};

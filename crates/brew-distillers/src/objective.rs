@@ -2,7 +2,7 @@ use brew_random::Key;
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 
-use crate::{DistillError, Student, Trainable};
+use crate::{DistillError, ObjectiveState, Student, Trainable};
 
 /// Where a run stands when a loss is computed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -101,7 +101,7 @@ pub trait Objective<B: AutodiffBackend, M: Student<B>, T> {
 
     /// What the objective keeps between batches besides what is trained, for a checkpoint; `None` where it
     /// keeps nothing.
-    fn state(&self) -> Option<serde_json::Value> {
+    fn state(&self) -> Option<ObjectiveState> {
         None
     }
 
@@ -109,7 +109,12 @@ pub trait Objective<B: AutodiffBackend, M: Student<B>, T> {
     ///
     /// # Errors
     /// Why the state does not fit, in words.
-    fn restore(&mut self, state: serde_json::Value) -> Result<(), String> {
-        Err(format!("this objective keeps no state, the checkpoint holds {state}"))
+    fn restore(&mut self, state: ObjectiveState) -> Result<(), String> {
+        let names: Vec<&str> = state.tensors.keys().map(String::as_str).collect();
+        Err(format!(
+            "this objective keeps no state, the checkpoint holds {} {}",
+            state.values,
+            names.join(", ")
+        ))
     }
 }

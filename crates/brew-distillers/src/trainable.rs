@@ -36,7 +36,8 @@ where
 pub struct Trainable<B: Backend, M: Module<B>> {
     /// The student.
     pub student: M,
-    /// One entry for each match, intermediate ones before custom ones, `None` where it has no projection.
+    /// One entry for each match, intermediate ones before custom ones, `None` where it has no projection; behind
+    /// them what else an objective trains: EMD's projection, the heads of CRD.
     pub projections: Vec<Option<Projection<B>>>,
 }
 
@@ -108,7 +109,7 @@ impl<B: Backend> Projection<B> {
     }
 
     /// `[rows, in]` → `[rows, out]`
-    fn project(&self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
+    pub(crate) fn project(&self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
         activate(self.activation, self.linear.forward(rows))
     }
 

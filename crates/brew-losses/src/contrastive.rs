@@ -1,4 +1,4 @@
-//! Contrastive representation distillation.
+//! Contrastive representation distillation within a batch; with a memory of all examples it is in `nce`.
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
@@ -20,7 +20,8 @@ use crate::{LossError, LossInput};
 /// classifier; here the negatives are the batch's other sequences and the objective is InfoNCE
 /// (<https://arxiv.org/abs/1807.03748>), with student and teacher as the anchor in turn. Its linear maps
 /// into one space are the match's projection, on the student's side only. The batch should be large: with
-/// one sequence the loss is 0.
+/// one sequence the loss is 0. The paper's own way is [`crd_nce_loss`](crate::crd_nce_loss) and what keeps the
+/// memory for it.
 ///
 /// # Shapes
 /// - student, teacher: `[batch, length, hidden]` or `[batch, hidden]`, each for itself, of equal width

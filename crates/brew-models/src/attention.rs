@@ -148,12 +148,12 @@ mod tests {
         for lengths in [None, Some(LENGTHS.to_vec())] {
             let (model, output) = forward::<TestBackend>(lengths);
             for (number, layer) in model.encoder.layers.iter().enumerate() {
-                let x = output.hidden_states[number].clone();
+                let x = output.encoder.hidden_states[number].clone();
                 let attention = &layer.attention;
                 let lists = [
-                    ("queries", &attention.query, &output.queries),
-                    ("keys", &attention.key, &output.keys),
-                    ("values", &attention.value, &output.values),
+                    ("queries", &attention.query, &output.encoder.queries),
+                    ("keys", &attention.key, &output.encoder.keys),
+                    ("values", &attention.value, &output.encoder.values),
                 ];
                 for (what, linear, list) in lists {
                     let expected = linear.forward(x.clone());
@@ -166,8 +166,8 @@ mod tests {
                 }
                 let queries = values(attention.query.forward(x.clone()));
                 let keys = values(attention.key.forward(x));
-                let scores = values(output.attention_scores[number].clone());
-                let probabilities = values(output.attentions[number].clone());
+                let scores = values(output.encoder.attention_scores[number].clone());
+                let probabilities = values(output.encoder.attentions[number].clone());
                 assert!(scores.iter().all(|score| score.is_finite()));
                 for (row, count) in LENGTHS.into_iter().enumerate() {
                     for (head, query) in (0..2).flat_map(|head| (0..count).map(move |query| (head, query))) {
@@ -216,14 +216,14 @@ mod tests {
             let mut sum = Tensor::zeros([1], &Default::default());
             for (number, layer) in model.encoder.layers.iter().enumerate() {
                 if of_kept {
-                    let tokens =
-                        [&output.queries, &output.keys, &output.values].map(|list| list[number].clone());
-                    sum = sum + loss(number, output.attention_scores[number].clone(), tokens);
+                    let tokens = [&output.encoder.queries, &output.encoder.keys, &output.encoder.values]
+                        .map(|list| list[number].clone());
+                    sum = sum + loss(number, output.encoder.attention_scores[number].clone(), tokens);
                     continue;
                 }
                 let attention = &layer.attention;
                 let tokens = [&attention.query, &attention.key, &attention.value]
-                    .map(|linear| linear.forward(output.hidden_states[number].clone()));
+                    .map(|linear| linear.forward(output.encoder.hidden_states[number].clone()));
                 let [query, key] =
                     [0, 1].map(|index| tokens[index].clone().reshape([2, 5, 2, 4]).swap_dims(1, 2));
                 sum = sum + loss(number, query.matmul(key.transpose()).div_scalar(2.0), tokens);

@@ -38,8 +38,8 @@ use crate::{
 /// let request = OutputRequest { hidden_states: true, ..OutputRequest::default() };
 /// let output = model.forward(input, request, Mode::Eval);
 /// assert_eq!(output.logits.dims(), [1, 2]);
-/// assert_eq!(output.hidden_states.len(), 3);
-/// assert!(output.attentions.is_empty());
+/// assert_eq!(output.encoder.hidden_states.len(), 3);
+/// assert!(output.encoder.attentions.is_empty());
 /// ```
 #[derive(Module, Debug)]
 pub struct SequenceClassifier<B: Backend> {
@@ -177,7 +177,7 @@ impl<B: Backend> SequenceClassifier<B> {
             texts = pooler.forward(texts, &mut dropout);
         }
         let logits = self.classifier.forward(dropout.apply(texts, self.dropout));
-        ModelOutput::new(logits, encoded.output)
+        ModelOutput { logits, encoder: encoded.output }
     }
 }
 

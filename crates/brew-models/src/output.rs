@@ -54,13 +54,24 @@ pub enum Mode {
 }
 
 /// What a classifier computes: of whole texts (`D` = 2) or of each token (`D` = 3).
-///
-/// At padding, the inner activations are finite and mean nothing: where the input had `lengths`,
-/// those of the sequence's first token, else what the model makes of the padding.
 #[derive(Debug, Clone)]
 pub struct ModelOutput<B: Backend, const D: usize = 2> {
     /// `[batch, labels]` or `[batch, length, labels]`.
     pub logits: Tensor<B, D>,
+    /// What the encoder kept.
+    pub encoder: EncoderOutput<B>,
+}
+
+/// What an encoder computes.
+///
+/// At padding, the inner activations are finite and mean nothing: where the input had `lengths`,
+/// those of the sequence's first token, else what the model makes of the padding.
+#[derive(Debug, Clone)]
+pub struct EncoderOutput<B: Backend> {
+    /// The last layer's output, `[rows, hidden]`: one row a position, `batch · length` of them, if
+    /// the input has no `lengths`; else one a token, sequence by sequence (a sequence of length 0
+    /// has a row for each of its positions).
+    pub last_hidden: Tensor<B, 2>,
     /// `[batch, length, hidden]` each: the embeddings, then each layer's output (layers + 1
     /// entries; of BiGRU the embeddings, in their own width, and the output); empty unless asked for.
     pub hidden_states: Vec<Tensor<B, 3>>,
@@ -77,40 +88,4 @@ pub struct ModelOutput<B: Backend, const D: usize = 2> {
     pub keys: Vec<Tensor<B, 3>>,
     /// As `queries`: what a layer's tokens pass on.
     pub values: Vec<Tensor<B, 3>>,
-}
-
-/// What an encoder computes.
-#[derive(Debug, Clone)]
-pub struct EncoderOutput<B: Backend> {
-    /// The last layer's output, `[rows, hidden]`: one row a position, `batch · length` of them, if
-    /// the input has no `lengths`; else one a token, sequence by sequence (a sequence of length 0
-    /// has a row for each of its positions).
-    pub last_hidden: Tensor<B, 2>,
-    /// As in [`ModelOutput`].
-    pub hidden_states: Vec<Tensor<B, 3>>,
-    /// As in [`ModelOutput`].
-    pub attentions: Vec<Tensor<B, 4>>,
-    /// As in [`ModelOutput`].
-    pub attention_scores: Vec<Tensor<B, 4>>,
-    /// As in [`ModelOutput`].
-    pub queries: Vec<Tensor<B, 3>>,
-    /// As in [`ModelOutput`].
-    pub keys: Vec<Tensor<B, 3>>,
-    /// As in [`ModelOutput`].
-    pub values: Vec<Tensor<B, 3>>,
-}
-
-impl<B: Backend, const D: usize> ModelOutput<B, D> {
-    /// Logits beside what the encoder kept.
-    pub(crate) fn new(logits: Tensor<B, D>, encoder: EncoderOutput<B>) -> Self {
-        Self {
-            logits,
-            hidden_states: encoder.hidden_states,
-            attentions: encoder.attentions,
-            attention_scores: encoder.attention_scores,
-            queries: encoder.queries,
-            keys: encoder.keys,
-            values: encoder.values,
-        }
-    }
 }

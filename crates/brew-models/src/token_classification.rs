@@ -104,7 +104,7 @@ impl<B: Backend> TokenClassifier<B> {
         let encoded = self.encoder.forward_with(input, request, &mut dropout);
         let rows = dropout.apply(encoded.output.last_hidden.clone(), self.dropout);
         let logits = encoded.layout.unpack(self.classifier.forward(rows));
-        ModelOutput::new(logits.reshape([batch as i64, length as i64, -1]), encoded.output)
+        ModelOutput { logits: logits.reshape([batch as i64, length as i64, -1]), encoder: encoded.output }
     }
 }
 

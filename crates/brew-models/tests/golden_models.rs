@@ -144,16 +144,7 @@ struct Logits<B: Backend> {
 fn split<B: Backend, const D: usize>(output: ModelOutput<B, D>) -> (Vec<Logits<B>>, EncoderOutput<B>) {
     let numbers = output.logits.dims()[D - 1];
     let values = output.logits.reshape([-1, numbers as i64]);
-    let rest = EncoderOutput {
-        last_hidden: values.clone(),
-        hidden_states: output.hidden_states,
-        attentions: output.attentions,
-        attention_scores: output.attention_scores,
-        queries: output.queries,
-        keys: output.keys,
-        values: output.values,
-    };
-    (vec![Logits { name: "logits", values, of_tokens: D == 3 }], rest)
+    (vec![Logits { name: "logits", values, of_tokens: D == 3 }], output.encoder)
 }
 
 impl<B: Backend> Golden for SequenceClassifier<B> {

@@ -107,21 +107,7 @@ fn head_output<B: Backend, const D: usize>(
 ) -> AdaptorOutput<B> {
     let labels: Vec<_> = batch.classes().into_iter().collect();
     let losses = batch.targets.iter().map(|targets| gold_loss(rows.clone(), targets)).collect();
-    let ModelOutput { logits: _, hidden_states, attentions, attention_scores, queries, keys, values } =
-        output;
-    AdaptorOutput {
-        logits: vec![logits],
-        labels,
-        losses,
-        hidden: hidden_states,
-        attention: attentions.into_iter().map(FeatureTensor::from).collect(),
-        attention_scores: attention_scores.into_iter().map(FeatureTensor::from).collect(),
-        queries,
-        keys,
-        values,
-        inputs_mask: Some(batch.attention_mask.clone()),
-        ..AdaptorOutput::default()
-    }
+    AdaptorOutput { logits: vec![logits], labels, losses, ..encoder_output(output.encoder, batch) }
 }
 
 /// What an encoder computed, by the names of distillers.

@@ -16,6 +16,10 @@ use crate::classification::{ClassifierAdaptor, SpanAdaptor, TokenClassifierAdapt
 
 /// A model with the head of a task, whichever that is.
 #[derive(Module, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "models of nearly one size: an encoder, and a linear layer or two"
+)]
 pub enum TaskModel<B: Backend> {
     /// A head over the text: classes, labels that exclude no other, a number.
     Texts(SequenceClassifier<B>),

@@ -14,8 +14,8 @@ mod checks;
 mod task_checks;
 
 use checks::{
-    check_emd, check_labels, check_mask, check_matches, check_own_tokens, check_padding, check_vocabulary,
-    problems,
+    check_crd, check_emd, check_labels, check_mask, check_matches, check_own_tokens, check_padding,
+    check_vocabulary, problems,
 };
 
 use crate::classification::TextBatches;
@@ -54,6 +54,7 @@ pub struct Run {
     /// One entry a teacher: the training texts in its own tokens, where they are not the student's.
     pub(crate) readings: Vec<Option<OwnReading>>,
     pub(crate) model: EncoderConfig,
+    pub(crate) teachers: Vec<EncoderConfig>,
     pub(crate) train: Split,
     pub(crate) dev: Option<Split>,
     pub(crate) test: Option<Split>,
@@ -149,6 +150,9 @@ impl Run {
             if let Some(emd) = &config.emd {
                 check_emd(&mut fit, emd, &model, teacher);
             }
+            if let Some(crd) = &config.crd {
+                check_crd(&mut fit, crd, &model, teacher);
+            }
             teacher_tokenizers.push((own, teacher.max_length()));
         }
         let positive = positive_label(&mut fit, &config, &labels);
@@ -190,12 +194,18 @@ impl Run {
             collator,
             readings,
             model,
+            teachers,
             train,
             dev,
             test,
             positive,
             config,
         })
+    }
+
+    /// What is wrong with a configuration that shows without reading any other file.
+    pub fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
+        problems::<B>(config, kind)
     }
 
     /// The folder the run writes to.

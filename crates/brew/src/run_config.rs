@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use brew_config::{DistillationConfig, EmdConfig, TrainingConfig};
+use brew_config::{CrdConfig, DistillationConfig, EmdConfig, TrainingConfig};
 use brew_data::{Augmentation, Layout, LayoutOptions, TextFileSpec};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -25,6 +25,7 @@ pub use tags::TagsConfig;
 /// | `[training]` | [`TrainingConfig`]; its `output_dir` is the run's folder |
 /// | `[distillation]` | [`DistillationConfig`] |
 /// | `[emd]` | layers matched many to many, where the table is there: [`EmdConfig`] |
+/// | `[crd]` | states told from those of other examples, where the table is there: [`CrdConfig`] |
 /// | `[evaluation]` | [`EvaluationConfig`] |
 /// | `[[tasks]]` | several tasks for one student, in place of `[data]` and `[teacher]`: [`TaskConfig`] |
 /// | `tau` | how often each task is drawn, before the first table of the file; default 1 |
@@ -72,6 +73,9 @@ pub struct RunConfig {
     /// Layers of one teacher matched many to many, beside what `distillation` says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub emd: Option<EmdConfig>,
+    /// States of one teacher told from those of other examples, beside what `distillation` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crd: Option<CrdConfig>,
     /// What is measured, and which checkpoint counts.
     pub evaluation: EvaluationConfig,
     /// The tasks of a student of several; none in a run of one.

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use brew_config::IntermediateMatch;
-use brew_data::{AlignedBatch, AlignedCollator, AlignedFeature, Batch};
+use brew_data::{AlignedBatch, AlignedCollator, AlignedFeature, Batch, Feature};
 use brew_distillers::{
-    Adaptor, AdaptorOutput, AlignedTeacher, BatchRows, BatchSource, CachedTeacher, DistillError,
-    EmdDistiller, Ensemble, ForwardContext, Hooks, ModelTeacher, MultiTeacherDistiller, ProcessedBatches,
-    SplitBatch, StudentSide, Teacher, Trained, Wants,
+    Adaptor, AdaptorOutput, AlignedTeacher, BatchRows, BatchSource, CachedTeacher, CrdDistiller, CrdInputs,
+    DistillError, EmdDistiller, Ensemble, ForwardContext, Hooks, ModelTeacher, MultiTeacherDistiller,
+    ProcessedBatches, SplitBatch, StudentSide, Teacher, Trained, Wants,
 };
+use brew_models::EncoderConfig;
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 
@@ -54,10 +55,29 @@ pub(crate) fn distil<B: AutodiffBackend>(
         let distiller = EmdDistiller::new(training, distillation, emd.clone(), only, adaptor)?;
         return Ok(distiller.train(student, &batches, hooks)?);
     }
+    if let Some(crd) = &run.config.crd {
+        let only = members::<B>(run, teachers).swap_remove(0);
+        let only = move |batch: &RunBatch<B>, wants: Wants| only.outputs(batch, wants);
+        let inputs = crd_inputs(run);
+        let distiller = CrdDistiller::new(training, distillation, crd.clone(), inputs, only, adaptor)?;
+        return Ok(distiller.train(student, &batches, hooks)?);
+    }
     // With one teacher it is the GeneralDistiller.
     let ensemble = ensemble::<B>(run, teachers)?;
     let distiller = MultiTeacherDistiller::new(training, distillation, ensemble, adaptor)?;
     Ok(distiller.train(student, &batches, hooks)?)
+}
+
+/// What CRD has to know of the run: widths of the compared states, training texts and their classes.
+fn crd_inputs<B: AutodiffBackend>(run: &Run) -> CrdInputs<RunBatch<B>> {
+    let of = |model: &EncoderConfig, layer: Option<usize>| {
+        model.hidden_state_width(layer.unwrap_or(model.num_hidden_layers))
+    };
+    let (layer_s, layer_t) = run.config.crd.as_ref().map_or((None, None), |crd| (crd.layer_s, crd.layer_t));
+    let widths = [of(&run.model, layer_s), of(&run.teachers[0], layer_t)];
+    let texts = &run.train.features;
+    CrdInputs::new(widths, texts.iter().map(|text| text.id), |batch: &RunBatch<B>| batch.student.ids.clone())
+        .with_classes(texts.iter().map(Feature::class))
 }
 
 /// The student's outputs. A batch of which nothing is known has a loss on gold labels, too: none.
@@ -104,8 +124,13 @@ fn members<B: AutodiffBackend>(
 ) -> Vec<Box<dyn Teacher<B::InnerBackend, RunBatch<B>>>> {
     let distillation = &run.config.distillation;
     let members = teachers.into_iter().enumerate().map(|(index, model)| {
+        let mut matches = distillation.intermediate_matches.clone();
+        if let Some(crd) = &run.config.crd {
+            let layer = crd.layer_t.unwrap_or(run.teachers[index].num_hidden_layers);
+            matches.push(IntermediateMatch::hidden(layer, 0, "crd").with_teacher(index));
+        }
         // Layers matched many to many are not named one by one.
-        let matches = run.config.emd.is_none().then_some(distillation.intermediate_matches.as_slice());
+        let matches = run.config.emd.is_none().then_some(matches.as_slice());
         let has_own = run.readings.get(index).is_some_and(Option::is_some);
         member::<B>(model, index, has_own, distillation.is_caching_logits, matches)
     });

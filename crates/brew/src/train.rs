@@ -18,8 +18,8 @@ use crate::journal::Journal;
 use crate::output::{RunFolder, model_in};
 use crate::teaching::distil;
 use crate::{
-    BackendJob, BackendKind, Keep, Observer, OutputPolicy, Run, RunConfig, RunError, RunKind, TaskModel,
-    TaskModelAdaptor, TaskReport, dispatch,
+    BackendJob, BackendKind, Keep, Observer, OutputPolicy, Run, RunConfig, RunError, RunKind, TaskKind,
+    TaskModel, TaskModelAdaptor, TaskReport, dispatch,
 };
 
 /// How a run ended, as `result.json` holds it.
@@ -29,6 +29,10 @@ pub struct Summary {
     pub command: &'static str,
     /// The backend's name.
     pub backend: String,
+    /// The task's name.
+    pub task: TaskKind,
+    /// What `config.json` calls the architecture of the trained model.
+    pub model_type: &'static str,
     /// Parameters of the trained model.
     pub parameters: usize,
     /// Optimizer steps finished.
@@ -115,6 +119,8 @@ impl BackendJob for TrainJob<'_> {
         let mut summary = Summary {
             command: run.kind().name(),
             backend: self.backend.name().to_owned(),
+            task: run.task(),
+            model_type: run.model.architecture.model_type(),
             parameters,
             steps: trained.steps,
             seconds: 0.0,

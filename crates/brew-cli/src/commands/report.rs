@@ -21,7 +21,11 @@ pub(super) fn summary(summary: &Summary) -> String {
     }
     out.push_str(&effort(summary.parameters, summary.steps, summary.seconds));
     if let Some(model) = &summary.model {
-        let _ = writeln!(out, "model: {} (a folder that transformers loads)", model.display());
+        let what = match summary.model_type {
+            "bigru" => "config.json and safetensors; transformers has no such model",
+            _ => "a folder that transformers loads",
+        };
+        let _ = writeln!(out, "model: {} ({what})", model.display());
     }
     out
 }

@@ -67,11 +67,11 @@ fn only_what_is_asked_for_is_kept() {
             assert_eq!(features.len(), expected, "{request:?}");
             assert!(features.iter().all(|feature| feature.dims() == [2, 5, 8]));
         };
-        check(&output.hidden_states, count(0, 4));
-        check(&output.queries, count(3, 3));
-        check(&output.keys, count(3, 3));
-        check(&output.values, count(3, 3));
-        for (attentions, bit) in [(output.attentions, 1), (output.attention_scores, 2)] {
+        check(&output.encoder.hidden_states, count(0, 4));
+        check(&output.encoder.queries, count(3, 3));
+        check(&output.encoder.keys, count(3, 3));
+        check(&output.encoder.values, count(3, 3));
+        for (attentions, bit) in [(output.encoder.attentions, 1), (output.encoder.attention_scores, 2)] {
             assert_eq!(attentions.len(), count(bit, 3), "{request:?}");
             assert!(attentions.iter().all(|attention| attention.dims() == [2, 2, 5, 5]));
         }
@@ -81,7 +81,7 @@ fn only_what_is_asked_for_is_kept() {
 #[test]
 fn attention_is_a_distribution_over_real_tokens() {
     let output = full::<TestBackend>().forward(input(), OutputRequest::ALL, Mode::Eval);
-    for attention in output.attentions {
+    for attention in output.encoder.attentions {
         let values: Vec<f32> = attention.into_data().to_vec().unwrap();
         for (row, values) in values.chunks(5).enumerate() {
             assert!((values.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{values:?}");
@@ -158,21 +158,29 @@ fn every_kind_of_site_drops() {
     let reference = forward(&none);
 
     let attention = forward(&EncoderConfig { attention_probs_dropout_prob: 0.5, ..none.clone() });
-    assert_eq!(attention.hidden_states[0].to_data(), reference.hidden_states[0].to_data());
+    assert_eq!(attention.encoder.hidden_states[0].to_data(), reference.encoder.hidden_states[0].to_data());
     let mask = Key::new(3).index(1).dropout_mask(100, 0.5);
-    let expected = reference.attentions[0].clone()
+    let expected = reference.encoder.attentions[0].clone()
         * Tensor::from_data(TensorData::new(mask, [2, 2, 5, 5]), &Default::default());
-    assert_eq!(attention.attentions[0].to_data(), expected.into_data(), "what is given is what was used");
+    assert_eq!(
+        attention.encoder.attentions[0].to_data(),
+        expected.into_data(),
+        "what is given is what was used"
+    );
 
     let classifier = forward(&EncoderConfig { classifier_dropout: Some(0.5), ..none.clone() });
-    assert_eq!(classifier.hidden_states[3].to_data(), reference.hidden_states[3].to_data());
+    assert_eq!(classifier.encoder.hidden_states[3].to_data(), reference.encoder.hidden_states[3].to_data());
     assert_ne!(classifier.logits.to_data(), reference.logits.to_data());
 
     let hidden = forward(&EncoderConfig { hidden_dropout_prob: 0.5, ..none });
     let mask = Key::new(3).index(0).dropout_mask(80, 0.5);
-    let expected = reference.hidden_states[0].clone()
+    let expected = reference.encoder.hidden_states[0].clone()
         * Tensor::from_data(TensorData::new(mask, [2, 5, 8]), &Default::default());
-    assert_eq!(hidden.hidden_states[0].to_data(), expected.into_data(), "embeddings are the first site");
+    assert_eq!(
+        hidden.encoder.hidden_states[0].to_data(),
+        expected.into_data(),
+        "embeddings are the first site"
+    );
 }
 
 /// A scalar that every logit, hidden state and attention probability takes part in.
@@ -188,12 +196,12 @@ fn loss_padded_with<B: Backend>(padding: i64, model: &Model<B>, mode: Mode) -> T
     };
     let output = model.forward(input_padded_with(padding), OutputRequest::ALL, mode);
     let mut sum = (output.logits * Tensor::from_data(weigh(6, vec![2, 3], "logits"), &device)).sum();
-    for hidden in output.hidden_states {
+    for hidden in output.encoder.hidden_states {
         let width = hidden.dims()[2];
         let weights = weigh(10 * width, vec![2, 5, width], "hidden");
         sum = sum + (hidden * Tensor::from_data(weights, &device)).mean();
     }
-    for attention in output.attentions {
+    for attention in output.encoder.attentions {
         let weights = Tensor::from_data(weigh(100, vec![2, 2, 5, 5], "attention"), &device);
         sum = sum + (attention * weights).mean();
     }

@@ -89,9 +89,9 @@ fn hidden_states_are_the_embeddings_and_the_output() {
         lengths: Some(vec![3, 2]),
     };
     let output = model().forward(input, OutputRequest::ALL, Mode::Eval);
-    let widths: Vec<[usize; 3]> = output.hidden_states.iter().map(Tensor::dims).collect();
+    let widths: Vec<[usize; 3]> = output.encoder.hidden_states.iter().map(Tensor::dims).collect();
     assert_eq!(widths, [[2, 3, 6], [2, 3, 8]]);
-    assert!(output.attentions.is_empty() && output.queries.is_empty());
+    assert!(output.encoder.attentions.is_empty() && output.encoder.queries.is_empty());
     assert_eq!(output.logits.dims(), [2, 3]);
 }
 

@@ -110,10 +110,10 @@ fn loss<B: Backend>(output: ModelOutput<B>, sequences: &[usize], length: usize) 
     let mut sum =
         (output.logits * Tensor::from_data(TensorData::new(weights, [rows, LABELS]), &device)).sum();
     let of_tokens = [
-        ("hidden", output.hidden_states),
-        ("queries", output.queries),
-        ("keys", output.keys),
-        ("values", output.values),
+        ("hidden", output.encoder.hidden_states),
+        ("queries", output.encoder.queries),
+        ("keys", output.encoder.keys),
+        ("values", output.encoder.values),
     ];
     for (name, list) in of_tokens {
         for (number, feature) in list.into_iter().enumerate() {
@@ -123,7 +123,9 @@ fn loss<B: Backend>(output: ModelOutput<B>, sequences: &[usize], length: usize) 
             sum = sum + (feature * Tensor::from_data(weights, &device)).sum();
         }
     }
-    for (name, list) in [("attention", output.attentions), ("scores", output.attention_scores)] {
+    for (name, list) in
+        [("attention", output.encoder.attentions), ("scores", output.encoder.attention_scores)]
+    {
         for (number, feature) in list.into_iter().enumerate() {
             let weights = by_pair(name, number, sequences, length);
             let weights = TensorData::new(weights, [rows, HEADS, length, length]);
@@ -204,15 +206,15 @@ fn check_values<B: Backend>(architecture: Architecture) {
         let alone = forward(&[row], count, false);
         let logits = packed.logits.clone().narrow(0, row, 1);
         assert_close(&values(logits.into_data()), &values(alone.logits.into_data()), 1e-5, 1e-5, "logits");
-        for (number, alone) in alone.hidden_states.into_iter().enumerate() {
+        for (number, alone) in alone.encoder.hidden_states.into_iter().enumerate() {
             for whole in [&packed, &padded] {
-                let part = whole.hidden_states[number].clone().slice([row..row + 1, 0..count]);
+                let part = whole.encoder.hidden_states[number].clone().slice([row..row + 1, 0..count]);
                 let what = format!("hidden state {number} of sequence {row}");
                 assert_close(&values(part.into_data()), &values(alone.to_data()), 1e-5, 1e-5, &what);
             }
         }
-        for (number, alone) in alone.attentions.into_iter().enumerate() {
-            let rows = packed.attentions[number].clone().slice([row..row + 1, 0..HEADS, 0..count]);
+        for (number, alone) in alone.encoder.attentions.into_iter().enumerate() {
+            let rows = packed.encoder.attentions[number].clone().slice([row..row + 1, 0..HEADS, 0..count]);
             let to_tokens = rows.clone().narrow(3, 0, count);
             let what = format!("attention {number} of sequence {row}");
             assert_close(&values(to_tokens.into_data()), &values(alone.to_data()), 1e-5, 1e-5, &what);
@@ -225,8 +227,9 @@ fn check_values<B: Backend>(architecture: Architecture) {
             }
         }
     }
-    let all = packed.hidden_states.into_iter().flat_map(|hidden| values(hidden.into_data()));
-    let all = all.chain(packed.attentions.into_iter().flat_map(|attention| values(attention.into_data())));
+    let all = packed.encoder.hidden_states.into_iter().flat_map(|hidden| values(hidden.into_data()));
+    let all =
+        all.chain(packed.encoder.attentions.into_iter().flat_map(|attention| values(attention.into_data())));
     assert!(all.into_iter().all(f32::is_finite));
 }
 
@@ -278,7 +281,7 @@ fn dropout_falls_on_packed_rows() {
     let request = OutputRequest { hidden_states: true, ..OutputRequest::default() };
     let hidden = |mode| {
         let output = model.forward(input(&[0, 3], 5, true), request, mode);
-        output.hidden_states[0]
+        output.encoder.hidden_states[0]
             .clone()
             .reshape([10, HIDDEN])
             .select(0, Tensor::from_ints([0, 1, 5, 6, 7, 8, 9], &Default::default()))
@@ -313,7 +316,7 @@ fn a_mask_with_holes_needs_no_lengths() {
         lengths: None,
     };
     let output = model().forward(input, OutputRequest::ALL, Mode::Eval);
-    for attention in output.attentions {
+    for attention in output.encoder.attentions {
         let rows: Vec<f32> = attention.into_data().iter().collect();
         for row in rows.chunks(4) {
             assert!(row[0] == 0.0 && row[2] == 0.0, "{row:?}");

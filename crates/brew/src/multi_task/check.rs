@@ -76,6 +76,7 @@ fn alone(config: &RunConfig, task: &TaskConfig) -> RunConfig {
         training: config.training.clone(),
         distillation: config.distillation.clone(),
         emd: None,
+        crd: None,
         evaluation: task.evaluation.clone().unwrap_or_else(|| config.evaluation.clone()),
         tasks: Vec::new(),
     }
@@ -100,6 +101,10 @@ fn together(config: &RunConfig) -> Vec<Problem> {
         let remedy = "layers are matched many to many in runs of one task; leave it out, or give \
                       distillation.intermediate_matches";
         found.push(Problem::new("emd", "given", remedy));
+    }
+    if config.crd.is_some() {
+        let remedy = "states are told from those of other examples in runs of one task; leave it out";
+        found.push(Problem::new("crd", "given", remedy));
     }
     if let Some(tau) = config.tau.filter(|tau| !tau.is_finite()) {
         found.push(Problem::new("tau", tau, "must be a finite number; 0 to 1 is usual"));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use brew_config::{EmdConfig, MatchFeature, Problem, compares_any_widths};
+use brew_config::{CrdConfig, EmdConfig, MatchFeature, NegativesFrom, Problem, compares_any_widths};
 use brew_data::{Augmentation, LabelSet, TextTokenizer};
 use brew_losses::LossRegistry;
 use brew_models::{EncoderConfig, StudentPreset};
@@ -135,6 +135,24 @@ pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
             found.push(Problem::new("teacher.from", format!("{teachers} teachers"), remedy));
         }
     }
+    if let Some(crd) = &config.crd {
+        found.extend(nested("crd", crd.validate()));
+        if kind == RunKind::Distill && teachers > 1 {
+            let remedy = "states are compared with one teacher's; name one, or leave out [crd]";
+            found.push(Problem::new("teacher.from", format!("{teachers} teachers"), remedy));
+        }
+        if config.emd.is_some() {
+            found.push(Problem::new(
+                "crd",
+                "given",
+                "a run has either [emd] or [crd]; leave out one of them",
+            ));
+        }
+        if crd.negatives_from != NegativesFrom::All && config.task != TaskKind::Classification {
+            let remedy = format!("a text of {} has not one class; use `all`", config.task);
+            found.push(Problem::new("crd.negatives_from", crd.negatives_from, remedy));
+        }
+    }
     found
 }
 
@@ -257,6 +275,24 @@ pub(super) fn check_emd(
                 student.num_attention_heads, teacher.num_attention_heads
             ),
         ));
+    }
+}
+
+/// Layers that exist, for states told from those of other examples.
+pub(super) fn check_crd(
+    found: &mut Vec<Problem>,
+    crd: &CrdConfig,
+    student: &EncoderConfig,
+    teacher: &EncoderConfig,
+) {
+    for (field, layer, whose, model) in
+        [("layer_T", crd.layer_t, "teacher", teacher), ("layer_S", crd.layer_s, "student", student)]
+    {
+        let last = model.num_hidden_layers;
+        if let Some(layer) = layer.filter(|&layer| layer > last) {
+            let remedy = format!("the {whose} has hidden states from 0 to {last}");
+            found.push(Problem::new(format!("crd.{field}"), layer, remedy));
+        }
     }
 }
 
@@ -478,5 +514,23 @@ mod tests {
         // Hidden states have one more, the embeddings.
         let last = one("hidden", "minilm_relation", "").replace('5', "6").replace('2', "3");
         assert_eq!(problems(&last), [""; 0]);
+    }
+
+    #[test]
+    fn crd_is_refused_where_it_has_no_classes_or_a_second_way_to_match() {
+        let text = |task: &str| {
+            format!("task = \"{task}\"\n[crd]\nnegatives_from = \"different_class\"\nnegatives = 0\n[emd]\n")
+        };
+        let found = |task: &str| -> Vec<String> {
+            let config: RunConfig = toml::from_str(&text(task)).unwrap();
+            let found = super::problems::<brew_testkit::TestBackend>(&config, RunKind::Distill);
+            found.iter().map(ToString::to_string).filter(|problem| problem.starts_with("crd")).collect()
+        };
+        let of_tags = found("token_classification");
+        assert_eq!(of_tags.len(), 3, "{of_tags:?}");
+        assert!(of_tags[0].starts_with("crd.negatives = 0"), "{of_tags:?}");
+        assert!(of_tags[1].contains("either [emd] or [crd]"), "{of_tags:?}");
+        assert!(of_tags[2].starts_with("crd.negatives_from = different_class"), "{of_tags:?}");
+        assert_eq!(found("classification").len(), 2);
     }
 }
