@@ -74,6 +74,7 @@ const SECTIONS: &[Section] = &[
     section("Projections", "crates/brew-config/src/projection.rs", "ProjectionName"),
     section("Matches by name", "crates/brew-config/src/presets.rs", "preset"),
     section("`[emd]`", "crates/brew-config/src/emd.rs", "EmdConfig"),
+    section("`[crd]`", "crates/brew-config/src/crd.rs", "CrdConfig"),
     section("`[[tasks]]`", "crates/brew/src/run_config.rs", "TaskConfig"),
 ];
 
@@ -160,7 +161,9 @@ fn with_links(line: &str) -> String {
         match SECTIONS.iter().find(|section| section.item == item) {
             _ if path.contains('/') => write!(text, "[`{name}`]({path})"),
             // The section's own name says more to a reader of run files than the type's.
-            Some(section) => write!(text, "[{}](#{})", section.title.replace(['[', ']'], ""), anchor(section.title)),
+            Some(section) => {
+                write!(text, "[{}](#{})", section.title.replace(['[', ']'], ""), anchor(section.title))
+            }
             None => write!(text, "`{name}`"),
         }
         .expect("a string takes all");

@@ -205,7 +205,9 @@ impl Run {
 
     /// What is wrong with a configuration that shows without reading any other file.
     pub fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
-        problems::<B>(config, kind)
+        let mut config = config.clone();
+        config.data.fill_from_folder();
+        problems::<B>(&config, kind)
     }
 
     /// The folder the run writes to.
