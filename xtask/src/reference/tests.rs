@@ -8,6 +8,7 @@ use brew::config::{
     ProjectionName, ScheduleConfig, TrainingConfig, from_toml_str,
 };
 use brew::data::{Layout, LayoutOptions, TextFileSpec};
+use brew::losses::LossRegistry;
 use brew::{
     DataConfig, EvaluationConfig, ModelConfig, MultiLabelConfig, QuestionsConfig, Run, RunConfig, RunKind,
     TagsConfig, TaskConfig, TaskKind, TeacherConfig,
@@ -125,9 +126,10 @@ fn names_of_the_page_are_those_of_the_types() {
         let listed: BTreeSet<String> = names(&row[1]).into_iter().filter(|name| name != "positive").collect();
         assert_eq!(listed, metrics, "{task}");
     }
-    for name in first("Layout") {
-        name.parse::<Layout>().unwrap_or_else(|error| panic!("{error}"));
-    }
+    let layouts: BTreeSet<String> = Layout::ALL.iter().map(|layout| layout.name().to_owned()).collect();
+    assert_eq!(first("Layout"), layouts);
+    let losses: BTreeSet<String> = LossRegistry::<TestBackend>::default().names().into_iter().collect();
+    assert_eq!(first("LossRegistry"), losses);
     let projections: BTreeSet<String> = ProjectionName::ALL
         .iter()
         .map(|name| serde_json::to_value(name).unwrap().as_str().unwrap().to_owned())
@@ -211,8 +213,13 @@ fn links_lead_somewhere() {
     for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
         all.push((root().join(name), fs::read_to_string(root().join(name)).unwrap()));
     }
+    let docs = root().join("docs");
     for (path, text) in &all {
         for link in links(text) {
+            // What is beside the book has no page in it.
+            let up = link.matches("../").count();
+            let depth = path.strip_prefix(&docs).map_or(up, |inside| inside.components().count() - 1);
+            assert!(up <= depth, "{}: {link} leaves the book; name the file without a link", path.display());
             let (file, heading) =
                 link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
             let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
