@@ -371,6 +371,10 @@ impl DataSet {
         }
         if let Some(file) = transfer {
             let _ = writeln!(out, "transfer = [\"data/{file}\"]");
+            if file.ends_with(".conll") {
+                // The README does not say how many of HotpotQA's sentences, of some two million.
+                let _ = writeln!(out, "transfer_examples = 50000");
+            }
         }
         if !self.data.is_empty() {
             let _ = writeln!(out, "{}", self.data);

@@ -111,7 +111,8 @@ pub struct TaskConfig {
 /// |---|---|---|
 /// | `train` | none | training file (TSV, CSV or JSON lines) |
 /// | `train_examples` | all | only the first so many rows of `train`, for a trial or a comparison on little data |
-/// | `transfer` | none | files whose texts are distilled as well: the teacher says what it thinks of them, labels in them are not used |
+/// | `transfer` | none | files whose texts are distilled as well, read as `train` is: the teacher says what it thinks of them, labels in them are not used |
+/// | `transfer_examples` | all | only the first so many rows of each of them |
 /// | `dev` | none | evaluated at each checkpoint and at the end |
 /// | `test` | none | evaluated at the end |
 /// | `layout` | none | a data set whose files are known: `mnli`, `conll2003` and others, see [`Layout`]; then columns need not be said, and each of the files may be its folder |
@@ -143,6 +144,9 @@ pub struct DataConfig {
     /// Files whose texts are added to a distillation, without labels.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub transfer: Vec<PathBuf>,
+    /// Only the first so many rows of each of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transfer_examples: Option<usize>,
     /// Development file.
     pub dev: Option<PathBuf>,
     /// Test file.
@@ -188,6 +192,7 @@ impl Default for DataConfig {
             train: None,
             train_examples: None,
             transfer: Vec::new(),
+            transfer_examples: None,
             dev: None,
             test: None,
             layout: None,

@@ -202,18 +202,18 @@ impl<'a> Report<'a> {
         Sample::of(&column.peer_values(scores, &self.of(label).next()?.result)?)
     }
 
-    /// The peer's cells, and how far the main score is from the peer's.
+    /// The peer's cells, and how far the last score that both have is from the peer's.
     fn beside(&self, label: &str, columns: &[Column<'_>]) -> Option<String> {
-        let mut cells = String::new();
-        for &column in columns {
-            let _ = write!(cells, " {} |", cell(self.peer_sample(label, column)?));
-        }
-        let main = self.main_column()?;
-        let (ours, peers) = (self.sample(label, main)?, self.peer_sample(label, main)?);
+        let peers: Vec<Option<Sample>> =
+            columns.iter().map(|&column| self.peer_sample(label, column)).collect();
+        let both =
+            |(column, peers): (&Column<'_>, &Option<Sample>)| Some((self.sample(label, *column)?, (*peers)?));
+        let (ours, peer) = columns.iter().zip(&peers).rev().find_map(both)?;
         let error =
-            ours.standard_error_of_difference(peers).map_or(String::new(), |error| format!(" ± {error:.2}"));
-        let _ = write!(cells, " {:+.2}{error} |", ours.mean - peers.mean);
-        Some(cells)
+            ours.standard_error_of_difference(peer).map_or(String::new(), |error| format!(" ± {error:.2}"));
+        let cells: String =
+            peers.iter().map(|one| format!(" {} |", one.map_or(String::new(), cell))).collect();
+        Some(format!("{cells} {:+.2}{error} |", ours.mean - peer.mean))
     }
 
     /// The table of means, beside the peer's where there are such, then every run.
@@ -404,6 +404,15 @@ mod tests {
         assert!(places[0] < places[1], "{markdown}");
         let text = format!(r#"{{{effort}, "dev": null, "test": null}}"#);
         assert!(ArmResult::parse("teacher", 0, &text).unwrap_err().to_string().contains("neither dev"));
+    }
+
+    #[test]
+    fn a_peer_with_scores_of_one_file_is_compared_by_that() {
+        let mut experiment = experiment();
+        experiment.peer.as_mut().unwrap().arms.get_mut("teacher").unwrap().test.clear();
+        let results = [result("teacher", 0, 0.8, 0.9)];
+        let markdown = Report::new(&experiment, &results).markdown();
+        assert!(markdown.contains("| 81.00 ± 1.41 |  |  | -1.00 ± 1.00 |"), "{markdown}");
     }
 
     #[test]

@@ -64,6 +64,7 @@ impl Corpus for Texts {
 
     fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
         let mut more = Self::read(path, Part::Train, data)?;
+        more.truncate(data.transfer_examples.unwrap_or(usize::MAX));
         more.forget_labels();
         let start = next(self.rows.iter().map(|row| row.id));
         self.rows.extend(more.rows.into_iter().zip(start..).map(|(row, id)| RawExample { id, ..row }));

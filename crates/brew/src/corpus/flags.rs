@@ -57,6 +57,7 @@ impl Corpus for Flagged {
 
     fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
         let mut more = Self::read(path, Part::Train, data)?;
+        more.truncate(data.transfer_examples.unwrap_or(usize::MAX));
         more.forget_labels();
         let start = next(self.rows.iter().map(|row| row.id));
         let more = more.rows.into_iter().zip(start..);

@@ -50,6 +50,7 @@ impl Corpus for Questions {
 
     fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
         let mut more = Self::read(path, data)?;
+        more.truncate(data.transfer_examples.unwrap_or(usize::MAX));
         more.forget_labels();
         let start = next(self.examples.iter().map(|example| example.number));
         let more = more.examples.into_iter().zip(start..);

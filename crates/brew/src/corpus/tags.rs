@@ -54,6 +54,7 @@ impl Corpus for Sentences {
 
     fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
         let mut more = Self::read(path, Part::Train, data)?;
+        more.truncate(data.transfer_examples.unwrap_or(usize::MAX));
         more.forget_labels();
         let start = next(self.examples.iter().map(|example| example.id));
         let more =
