@@ -97,6 +97,8 @@ fn a_trial_takes_only_the_first_rows_of_the_training_file() {
     assert_eq!(begin["examples"], 16);
     // Two epochs of two batches.
     assert_eq!(json(&fs::read_to_string(shop.path("out/result.json")).unwrap())["steps"], 4);
+    // Its three rows are all of one label; dev has both.
+    shop.succeed(&["train", "run.toml", "--set", "data.train_examples=3", "--overwrite"]);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use brew_config::{ConfigError, Problem};
 use brew_data::{
-    AlignedTokenizer, Augmenter, BatchSampler, Collator, Feature, LabelSet, Split as Part, TextTokenizer,
+    AlignedTokenizer, Augmenter, BatchSampler, Collator, DataError, Feature, LabelSet, Split as Part,
+    TextTokenizer,
 };
 use brew_models::{EncoderConfig, ProblemType, StudentPreset};
 use brew_random::Key;
@@ -84,6 +85,8 @@ impl Run {
         let train_path = data.train.as_deref().expect("checked above");
         let of_training = DataConfig { questions: data.questions.training_part(), ..data.clone() };
         let mut train_rows = corpus::read(config.task, train_path, Part::Train, &of_training)?;
+        // Of all rows, so that a label that a trial's first rows lack is known in dev.
+        let found_labels = train_rows.labels()?;
         train_rows.truncate(data.train_examples.unwrap_or(usize::MAX));
         let model_source = config.model.from.as_deref();
         let teacher_folders: &[PathBuf] = match (kind, &config.teacher) {
@@ -97,11 +100,12 @@ impl Run {
         if kind == RunKind::Train {
             train_rows.require_labels()?;
         }
-        let labels = match (&data.labels, train_rows.labels()?, teachers.first()) {
+        let labels = match (&data.labels, found_labels, teachers.first()) {
             (Some(names), ..) => LabelSet::new(names.clone())?,
             (None, Some(found), _) => found,
             (None, None, Some(teacher)) => LabelSet::new(teacher.labels.clone())?,
-            (None, None, None) => unreachable!("a training without a teacher has labels"),
+            // Rows beyond the first ones have no label.
+            (None, None, None) => train_rows.labels()?.ok_or(DataError::NoLabels)?,
         };
         for path in data.transfer.iter().filter(|_| kind == RunKind::Distill) {
             train_rows.add_unlabelled(path, data)?;
