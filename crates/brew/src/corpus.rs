@@ -3,6 +3,7 @@
 mod classes;
 mod flags;
 mod questions;
+mod rows;
 mod tags;
 mod values;
 
@@ -124,9 +125,4 @@ fn both_targeted(
         feature.student.target.clone_from(&one.target);
     }
     Ok(features)
-}
-
-/// What is beyond the last of these numbers.
-fn next(ids: impl Iterator<Item = u64>) -> u64 {
-    ids.max().map_or(0, |last| last + 1)
 }

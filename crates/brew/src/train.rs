@@ -1,5 +1,6 @@
 //! Training and distillation of a checked run.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -102,7 +103,7 @@ impl BackendJob for TrainJob<'_> {
         }))?;
 
         let batches = run.batches::<B>(&device)?;
-        let watch = Watch { run: &run, journal, device: device.clone() };
+        let watch = Watch { run: &run, journal, device: device.clone(), last: RefCell::default() };
         let hooks = Hooks::new()
             .with_callback(&watch)
             .with_checkpoints(folder.checkpoints())
@@ -131,7 +132,10 @@ impl BackendJob for TrainJob<'_> {
         };
         if !trained.interrupted {
             let model = chosen_model(&run, &folder, trained, &device)?;
-            summary.dev = watch.evaluate("dev", run.dev.as_ref(), &model, summary.steps)?;
+            summary.dev = match watch.known(summary.steps) {
+                Some(report) => Some(report),
+                None => watch.evaluate("dev", run.dev.as_ref(), &model, summary.steps)?,
+            };
             summary.test = watch.evaluate("test", run.test.as_ref(), &model, summary.steps)?;
             model.save(&run.model, Some(&run.tokenizer_folder), &folder.model())?;
             summary.model = Some(folder.model());
@@ -212,9 +216,17 @@ struct Watch<'a, B: AutodiffBackend> {
     run: &'a Run,
     journal: Journal<'a>,
     device: B::Device,
+    /// The step of the last checkpoint of this process, and its report on the development file.
+    last: RefCell<Option<(usize, TaskReport)>>,
 }
 
 impl<B: AutodiffBackend> Watch<'_, B> {
+    /// The report of the model that is exported after `step` steps, if a checkpoint had it already.
+    fn known(&self, step: usize) -> Option<TaskReport> {
+        let (at, report) = self.last.borrow_mut().take()?;
+        (at == step && self.run.config.evaluation.keep == Keep::Last).then_some(report)
+    }
+
     fn evaluate(
         &self,
         name: &str,
@@ -254,7 +266,9 @@ impl<B: AutodiffBackend> Callback<TaskModel<B>> for &Watch<'_, B> {
             model.save(&self.run.model, Some(&self.run.tokenizer_folder), &model_in(folder))?;
         }
         let report = self.evaluate("dev", self.run.dev.as_ref(), &model, event.step)?;
-        Ok(report.map(|report| self.run.score(&report)))
+        let score = report.as_ref().map(|report| self.run.score(report));
+        *self.last.borrow_mut() = report.map(|report| (event.step, report));
+        Ok(score)
     }
 }
 

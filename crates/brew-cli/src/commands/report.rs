@@ -69,7 +69,6 @@ pub(super) fn task(report: &TaskReport) -> String {
         TaskReport::Flags(report) => format!("{report}\n"),
         TaskReport::Values(report) => format!("{report}\n"),
         TaskReport::Tags(report) => format!("{report}\n"),
-        TaskReport::Answers(report) => format!("{report}\n"),
         other => other.figures().iter().map(|figure| format!("{} {figure}\n", figure.name)).collect(),
     }
 }

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, ClassificationReport, DataError, Feature, LabelSet, RawExample,
-    Split as Part, TextTokenizer, partly_label_examples, read_examples,
+    AlignedFeature, AlignedTokenizer, ClassificationReport, Feature, LabelSet, RawExample, Split as Part,
+    TextTokenizer, partly_label_examples, read_examples,
 };
 
-use super::{Corpus, Judge, Purpose, Split, next};
+use super::rows::{self, Row};
+use super::{Corpus, Judge, Purpose, Split};
 use crate::classification::{argmax, probabilities};
 use crate::{ClassPrediction, DataConfig, Prediction, RunError, TaskKind, TaskReport};
 
@@ -48,26 +49,16 @@ impl Corpus for Texts {
     }
 
     fn require_labels(&self) -> Result<(), RunError> {
-        match self.rows.iter().find(|row| row.label.is_none()) {
-            None => Ok(()),
-            Some(RawExample { origin, .. }) => {
-                Err(DataError::MissingLabel { path: origin.path.to_path_buf(), line: origin.line }.into())
-            }
-        }
+        rows::require_labels(&self.rows)
     }
 
     fn forget_labels(&mut self) {
-        for row in &mut self.rows {
-            row.label = None;
-        }
+        self.rows.iter_mut().for_each(Row::forget);
     }
 
     fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
-        let mut more = Self::read(path, Part::Train, data)?;
-        more.truncate(data.transfer_examples.unwrap_or(usize::MAX));
-        more.forget_labels();
-        let start = next(self.rows.iter().map(|row| row.id));
-        self.rows.extend(more.rows.into_iter().zip(start..).map(|(row, id)| RawExample { id, ..row }));
+        let more = Self::read(path, Part::Train, data)?;
+        rows::add_unlabelled(&mut self.rows, more.rows, data.transfer_examples);
         Ok(())
     }
 

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, DataError, Feature, LabelSet, MultiLabelExample, MultiLabelReport,
-    Split as Part, Target, TextTokenizer, Thresholds, flag_examples, multi_label_set,
-    read_multi_label_examples,
+    AlignedFeature, AlignedTokenizer, Feature, LabelSet, MultiLabelExample, MultiLabelReport, Split as Part,
+    Target, TextTokenizer, Thresholds, flag_examples, multi_label_set, read_multi_label_examples,
 };
 
-use super::{Corpus, Judge, Purpose, Split, next};
+use super::rows::{self, Row};
+use super::{Corpus, Judge, Purpose, Split};
 use crate::{DataConfig, FlagsPrediction, LabelPrediction, Prediction, RunError, TaskKind, TaskReport};
 
 #[derive(Debug, Clone)]
@@ -41,27 +41,16 @@ impl Corpus for Flagged {
     }
 
     fn require_labels(&self) -> Result<(), RunError> {
-        match self.rows.iter().find(|row| row.labels.is_none()) {
-            None => Ok(()),
-            Some(MultiLabelExample { origin, .. }) => {
-                Err(DataError::MissingLabel { path: origin.path.to_path_buf(), line: origin.line }.into())
-            }
-        }
+        rows::require_labels(&self.rows)
     }
 
     fn forget_labels(&mut self) {
-        for row in &mut self.rows {
-            row.labels = None;
-        }
+        self.rows.iter_mut().for_each(Row::forget);
     }
 
     fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
-        let mut more = Self::read(path, Part::Train, data)?;
-        more.truncate(data.transfer_examples.unwrap_or(usize::MAX));
-        more.forget_labels();
-        let start = next(self.rows.iter().map(|row| row.id));
-        let more = more.rows.into_iter().zip(start..);
-        self.rows.extend(more.map(|(row, id)| MultiLabelExample { id, ..row }));
+        let more = Self::read(path, Part::Train, data)?;
+        rows::add_unlabelled(&mut self.rows, more.rows, data.transfer_examples);
         Ok(())
     }
 

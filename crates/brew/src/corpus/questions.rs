@@ -8,7 +8,8 @@ use brew_data::{
     TextTokenizer, decode_spans, question_features, read_questions, training_features,
 };
 
-use super::{Corpus, Judge, Purpose, Split, next};
+use super::rows::{self, Row};
+use super::{Corpus, Judge, Purpose, Split};
 use crate::{DataConfig, Prediction, RunError, TaskKind, TaskReport};
 
 #[derive(Debug, Clone)]
@@ -35,26 +36,16 @@ impl Corpus for Questions {
     }
 
     fn require_labels(&self) -> Result<(), RunError> {
-        match self.examples.iter().find(|example| !example.is_labelled()) {
-            None => Ok(()),
-            Some(example) => Err(RunError::UnansweredQuestion { place: example.origin.to_string() }),
-        }
+        rows::require_labels(&self.examples)
     }
 
     fn forget_labels(&mut self) {
-        for example in &mut self.examples {
-            example.answers.clear();
-            example.is_impossible = false;
-        }
+        self.examples.iter_mut().for_each(Row::forget);
     }
 
     fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
-        let mut more = Self::read(path, data)?;
-        more.truncate(data.transfer_examples.unwrap_or(usize::MAX));
-        more.forget_labels();
-        let start = next(self.examples.iter().map(|example| example.number));
-        let more = more.examples.into_iter().zip(start..);
-        self.examples.extend(more.map(|(example, number)| QuestionExample { number, ..example }));
+        let more = Self::read(path, data)?;
+        rows::add_unlabelled(&mut self.examples, more.examples, data.transfer_examples);
         Ok(())
     }
 

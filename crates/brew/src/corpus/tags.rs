@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, DataError, EncodedTags, LabelSet, SpanMode, SpanReport, Split as Part,
-    TagScheme, TagSet, TaggedExample, TaggedFile, TextTokenizer, encode_tagged, read_tagged_examples,
+    AlignedFeature, AlignedTokenizer, EncodedTags, LabelSet, SpanMode, SpanReport, Split as Part, TagScheme,
+    TagSet, TaggedExample, TaggedFile, TextTokenizer, encode_tagged, read_tagged_examples,
 };
 
-use super::{Corpus, Judge, Purpose, Split, next};
+use super::rows::{self, Row};
+use super::{Corpus, Judge, Purpose, Split};
 use crate::{DataConfig, EntityPrediction, Prediction, RunError, TagPrediction, TaskKind, TaskReport};
 
 #[derive(Debug, Clone)]
@@ -38,28 +39,16 @@ impl Corpus for Sentences {
     }
 
     fn require_labels(&self) -> Result<(), RunError> {
-        match self.examples.iter().find(|example| example.tags.is_none()) {
-            None => Ok(()),
-            Some(TaggedExample { origin, .. }) => {
-                Err(DataError::MissingLabel { path: origin.path.to_path_buf(), line: origin.line }.into())
-            }
-        }
+        rows::require_labels(&self.examples)
     }
 
     fn forget_labels(&mut self) {
-        for example in &mut self.examples {
-            example.tags = None;
-        }
+        self.examples.iter_mut().for_each(Row::forget);
     }
 
     fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
-        let mut more = Self::read(path, Part::Train, data)?;
-        more.truncate(data.transfer_examples.unwrap_or(usize::MAX));
-        more.forget_labels();
-        let start = next(self.examples.iter().map(|example| example.id));
-        let more =
-            more.examples.into_iter().zip(start..).map(|(example, id)| TaggedExample { id, ..example });
-        self.examples.extend(more);
+        let more = Self::read(path, Part::Train, data)?;
+        rows::add_unlabelled(&mut self.examples, more.examples, data.transfer_examples);
         Ok(())
     }
 
