@@ -339,6 +339,17 @@ impl DataSet {
         }
     }
 
+    /// What its files are, and those of the set that is distilled beside it.
+    fn about(&self) -> String {
+        match self.students.augmentation {
+            None => self.about.to_owned(),
+            Some((file, _)) => format!(
+                "{}; for some students also data/{file}, below the folder that the command is run in",
+                self.about
+            ),
+        }
+    }
+
     /// The pretrained models that its run files start from.
     fn models(&self) -> Vec<&'static str> {
         let mut models = Vec::new();
@@ -451,7 +462,7 @@ impl DataSet {
             self.title,
             self.models().join(", "),
             self.metrics,
-            self.about.replace('"', "'")
+            self.about(),
         );
         for (split, file) in ["train", "dev", "test"].into_iter().zip(self.files) {
             if let Some(file) = file {
@@ -475,7 +486,8 @@ impl DataSet {
         }
         out.push_str("\n# From the README of TextBrewer.\n[peer]\nname = \"TextBrewer\"\n");
         let has_dev_and_test = self.name == "mnli";
-        let is_dev = self.files[1].is_some();
+        // CoNLL-2003's figures are those of its test set, by their size; the README does not say.
+        let is_dev = self.files[1].is_some() && self.name != "conll2003";
         for (name, scores) in self.scores {
             let (dev, test) = match has_dev_and_test {
                 true => (vec![scores[0]], vec![scores[1]]),

@@ -165,6 +165,8 @@ impl DataArgs {
     fn config(&self, model: &Path) -> Result<DataConfig> {
         let mut data = brew::load_data_config(model, &self.settings)?;
         if self.text.is_some() || self.text_pair.is_some() || self.label.is_some() {
+            // Columns of one's own are those of no known layout.
+            data.layout = None;
             data.columns = columns(self.text.as_deref(), self.text_pair.as_deref(), self.label.as_deref());
         }
         data.max_length = self.max_length.or(data.max_length);

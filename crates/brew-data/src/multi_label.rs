@@ -99,7 +99,7 @@ pub fn multi_label_set(examples: &[MultiLabelExample]) -> Result<LabelSet, DataE
 }
 
 /// Replaces labels by a flag for each of the set. A label that the set has no such name for may be the number of
-/// one, from 0. An example whose labels are not known has no target.
+/// one, from 0, where no name is a number. An example whose labels are not known has no target.
 ///
 /// # Errors
 /// [`DataError::UnknownLabel`] at the first row concerned.
@@ -120,7 +120,11 @@ pub fn flag_examples(
 fn flags(example: &MultiLabelExample, names: &[String], labels: &LabelSet) -> Result<Vec<bool>, DataError> {
     let mut flags = vec![false; labels.len()];
     for name in names {
-        let number = || name.parse().ok().filter(|&number: &usize| number < labels.len());
+        // A number that stands among names of numbers is a name.
+        let number = || {
+            let by_name = labels.names().iter().any(|name| name.parse::<f64>().is_ok());
+            name.parse().ok().filter(|&number: &usize| !by_name && number < labels.len())
+        };
         let index = labels.index(name).or_else(number).ok_or_else(|| DataError::UnknownLabel {
             path: example.origin.path_buf(),
             line: example.origin.line,

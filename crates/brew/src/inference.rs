@@ -125,9 +125,14 @@ pub fn evaluate_file(
     data: &DataConfig,
 ) -> Result<TaskReport, RunError> {
     let model = OpenModel::open(backend, model)?;
-    let rows = corpus::read(model.task, file, Part::Test, data)?;
+    let mut data = data.clone();
+    // Of the file that the model was trained on, the articles that it was not trained on.
+    if data.train.as_deref().is_some_and(|train| is_same_file(train, file)) {
+        data.questions = data.questions.other_part();
+    }
+    let rows = corpus::read(model.task, file, Part::Test, &data)?;
     rows.require_labels()?;
-    let split = rows.encode(&model.labels, &model.tokenizer, data, Purpose::Prediction)?;
+    let split = rows.encode(&model.labels, &model.tokenizer, &data, Purpose::Prediction)?;
     let outputs = (model.run)(&split.features, data.eval_batch_size)?;
     split.report(&outputs)
 }
@@ -144,9 +149,12 @@ pub fn predict_file(
     data: &DataConfig,
 ) -> Result<Vec<Prediction>, RunError> {
     let model = OpenModel::open(backend, model)?;
-    let mut rows = corpus::read(model.task, file, Part::Test, data)?;
+    let mut data = data.clone();
+    // A prediction for every row.
+    data.layout_options.drop_seen = false;
+    let mut rows = corpus::read(model.task, file, Part::Test, &data)?;
     rows.forget_labels();
-    let split = rows.encode(&model.labels, &model.tokenizer, data, Purpose::Prediction)?;
+    let split = rows.encode(&model.labels, &model.tokenizer, &data, Purpose::Prediction)?;
     let outputs = (model.run)(&split.features, data.eval_batch_size)?;
     split.predictions(outputs)
 }
@@ -218,13 +226,24 @@ pub fn export(source: &Path, target: &Path) -> Result<(), RunError> {
     dispatch(cpu()?, Job(source, target))
 }
 
+/// Whether two paths lead to one file, however they are spelt.
+pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
+    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
 /// The task a checkpoint is for; classification where it does not say.
 fn task_of(folder: &Path) -> Result<TaskKind, RunError> {
     let config = EncoderConfig::from_file(&folder.join("config.json"))?;
     let architecture = config.other.get("architectures").and_then(|list| list.get(0)?.as_str());
-    Ok(architecture
-        .and_then(|architecture| TaskKind::of_checkpoint(architecture, config.problem_type))
-        .unwrap_or_default())
+    let task =
+        architecture.and_then(|architecture| TaskKind::of_checkpoint(architecture, config.problem_type));
+    Ok(match task.unwrap_or_default() {
+        // One output without a word of what it is: transformers takes it for a number.
+        TaskKind::Classification if config.problem_type.is_none() && config.num_labels() == 1 => {
+            TaskKind::Regression
+        }
+        task => task,
+    })
 }
 
 /// Any backend of this build, for work that is only reading and writing.
@@ -258,7 +277,7 @@ impl BackendJob for OpenJob<'_> {
     fn run<B: AutodiffBackend>(self, device: B::Device) -> Self::Output {
         let task = task_of(self.0)?;
         let loaded = TaskModel::<B::InnerBackend>::load(task, self.0, &LoadOptions::default(), &device)?;
-        if loaded.initialised.iter().any(|name| name.starts_with("classifier")) {
+        if !loaded.initialised.is_empty() {
             return Err(RunError::NoClassifier { path: self.0.to_path_buf() });
         }
         let tokenizer = TextTokenizer::from_folder(self.0)?;

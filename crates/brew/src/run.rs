@@ -16,11 +16,12 @@ mod task_checks;
 
 use checks::{
     check_crd, check_emd, check_labels, check_mask, check_matches, check_own_tokens, check_padding,
-    check_vocabulary, problems,
+    check_task, check_vocabulary, problems,
 };
 
 use crate::classification::TextBatches;
 use crate::corpus::{self, Purpose, Split};
+use crate::inference::is_same_file;
 use crate::teaching::OwnReading;
 use crate::{DataConfig, Metric, RunConfig, RunError, TaskKind, TaskReport, model_folder};
 
@@ -83,7 +84,9 @@ impl Run {
         let data = &config.data;
         let max_length = data.length_limit(config.task);
         let train_path = data.train.as_deref().expect("checked above");
-        let of_training = DataConfig { questions: data.questions.training_part(), ..data.clone() };
+        let mut of_training = DataConfig { questions: data.questions.training_part(), ..data.clone() };
+        // Without a teacher nothing can be learned from them.
+        of_training.questions.unaligned_as_unlabelled &= kind == RunKind::Distill;
         let mut train_rows = corpus::read(config.task, train_path, Part::Train, &of_training)?;
         // Of all rows, so that a label that a trial's first rows lack is known in dev.
         let found_labels = train_rows.labels()?;
@@ -108,6 +111,8 @@ impl Run {
             (None, None, None) => train_rows.labels()?.ok_or(DataError::NoLabels)?,
         };
         for path in data.transfer.iter().filter(|_| kind == RunKind::Distill) {
+            // Of the training file itself, what is trained on.
+            let data = if is_same_file(path, train_path) { &of_training } else { data };
             train_rows.add_unlabelled(path, data)?;
         }
         let tokenizer_folder = config
@@ -149,6 +154,7 @@ impl Run {
             if own.is_some() {
                 check_own_tokens(&mut fit, &config, index, folder);
             }
+            check_task(&mut fit, config.task, folder, teacher);
             check_labels(&mut fit, folder, teacher, &labels);
             check_matches(&mut fit, &config, &model, index, teacher);
             if let Some(emd) = &config.emd {
@@ -165,13 +171,13 @@ impl Run {
         let judged = |path: &Path, part: Part| {
             // Of a file without a split of its own, the part that is not trained on.
             let of_others = DataConfig { questions: data.questions.other_part(), ..data.clone() };
-            let data = if path == train_path { &of_others } else { data };
+            let data = if is_same_file(path, train_path) { &of_others } else { data };
             let rows = corpus::read(config.task, path, part, data)?;
             rows.require_labels()?;
             rows.encode(&labels, &tokenizer, data, Purpose::Prediction)
         };
         let optional = |path: Option<&Path>, part: Part| path.map(|path| judged(path, part)).transpose();
-        let train = train_rows.encode(&labels, &tokenizer, data, Purpose::Training)?;
+        let train = train_rows.encode(&labels, &tokenizer, &of_training, Purpose::Training)?;
         let dev = optional(data.dev.as_deref(), Part::Dev)?;
         let test = optional(data.test.as_deref(), Part::Test)?;
         let augmenter = match data.augmentation.as_slice() {

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use brew_config::IntermediateMatch;
-use brew_data::{AlignedBatch, AlignedCollator, AlignedFeature, Batch, Feature};
+use brew_data::{AlignedBatch, AlignedCollator, AlignedFeature, Batch, Feature, IGNORED_LABEL};
 use brew_distillers::{
     Adaptor, AdaptorOutput, AlignedTeacher, BatchRows, BatchSource, CachedTeacher, CrdDistiller, CrdInputs,
     DistillError, EmdDistiller, Ensemble, ForwardContext, Hooks, ModelTeacher, MultiTeacherDistiller,
     ProcessedBatches, SplitBatch, StudentSide, Teacher, Trained, Wants,
 };
+use brew_losses::FeatureTensor;
 use brew_models::EncoderConfig;
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
@@ -80,15 +81,26 @@ fn crd_inputs<B: AutodiffBackend>(run: &Run) -> CrdInputs<RunBatch<B>> {
         .with_classes(texts.iter().map(Feature::class))
 }
 
-/// The student's outputs. A batch of which nothing is known has a loss on gold labels, too: none.
+/// The student's outputs. A batch of which nothing is known has a loss on gold labels, too, and labels that do not
+/// count: none.
 fn adapt<B: AutodiffBackend>(
     model: &TaskModel<B>,
     batch: &Batch<B>,
     context: ForwardContext,
 ) -> Result<AdaptorOutput<B>, DistillError> {
     let mut output = TaskModelAdaptor.adapt(model, batch, context)?;
-    if output.losses.is_empty() {
-        output.losses.push(Tensor::zeros([1], &batch.input_ids.device()));
+    if batch.targets.is_none() {
+        let device = batch.input_ids.device();
+        output.losses.push(Tensor::zeros([1], &device));
+        let positions = |logits: &FeatureTensor<B>| match logits.dims().as_slice() {
+            [places @ .., _classes] => places.iter().product(),
+            [] => 0,
+        };
+        output.labels = output
+            .logits
+            .iter()
+            .map(|logits| Tensor::full([positions(logits)], IGNORED_LABEL, &device))
+            .collect();
     }
     Ok(output)
 }

@@ -189,7 +189,16 @@ pub(crate) fn teachers<B: AutodiffBackend>(
         _ => &[],
     };
     let options = LoadOptions { num_labels: Some(run.labels.len()), ..LoadOptions::default() };
-    folders.iter().map(|folder| Ok(TaskModel::load(run.task(), folder, &options, device)?.model)).collect()
+    folders
+        .iter()
+        .map(|folder| {
+            let loaded = TaskModel::load(run.task(), folder, &options, device)?;
+            match loaded.initialised.is_empty() {
+                true => Ok(loaded.model),
+                false => Err(RunError::NoClassifier { path: folder.clone() }),
+            }
+        })
+        .collect()
 }
 
 /// The model of the last or the best checkpoint, without autodiff.

@@ -57,6 +57,8 @@ impl Corpus for Questions {
         purpose: Purpose,
     ) -> Result<Split, RunError> {
         let options = data.questions.options(data.length_limit(TaskKind::QuestionAnswering));
+        // Settings of decoding are wrong now rather than at the first checkpoint.
+        decode_spans::<Vec<f32>>(&[], &[], &[], &[], &data.questions.decoding())?;
         let (windows, report) = match purpose {
             Purpose::Training => training_features(tokenizer, &self.examples, &options)?,
             Purpose::Prediction => question_features(tokenizer, &self.examples, &options)?,

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, EncodedTags, LabelSet, SpanMode, SpanReport, Split as Part, TagScheme,
-    TagSet, TaggedExample, TaggedFile, TextTokenizer, encode_tagged, read_tagged_examples,
+    AlignedFeature, AlignedTokenizer, DataError, EncodedTags, LabelSet, SpanMode, SpanReport, Split as Part,
+    TagScheme, TagSet, TaggedExample, TaggedFile, TextTokenizer, encode_tagged, read_tagged_examples,
 };
 
 use super::rows::{self, Row};
@@ -24,6 +24,15 @@ impl Sentences {
             None => read_tagged_examples(path, &data.tags.file_spec())?,
         };
         Ok(Self { examples, scheme })
+    }
+}
+
+impl Sentences {
+    /// The tags of a model. Their scheme is told by their letters; a file that is short or has no tags does not tell.
+    fn tag_set(&self, labels: &LabelSet) -> Result<TagSet, DataError> {
+        let schemes = [TagScheme::Iob2, TagScheme::Bioes, TagScheme::Bmes];
+        let fitting = schemes.into_iter().find_map(|scheme| TagSet::new(labels.clone(), scheme).ok());
+        fitting.map_or_else(|| TagSet::new(labels.clone(), self.scheme), Ok)
     }
 }
 
@@ -59,7 +68,7 @@ impl Corpus for Sentences {
         data: &DataConfig,
         _purpose: Purpose,
     ) -> Result<Split, RunError> {
-        let tags = TagSet::new(labels.clone(), self.scheme)?;
+        let tags = self.tag_set(labels)?;
         let encoded = encode_tagged(
             tokenizer,
             &self.examples,

@@ -306,6 +306,18 @@ fn compares_heads(loss: &str) -> bool {
     ["attention_mse", "attention_ce"].contains(&loss)
 }
 
+/// A teacher that was trained for another task, where its configuration says for which.
+pub(super) fn check_task(found: &mut Vec<Problem>, task: TaskKind, folder: &Path, teacher: &EncoderConfig) {
+    let architecture = teacher.other.get("architectures").and_then(|list| list.get(0)?.as_str());
+    let stated = architecture
+        .filter(|_| teacher.problem_type.is_some())
+        .and_then(|architecture| TaskKind::of_checkpoint(architecture, teacher.problem_type));
+    if let Some(other) = stated.filter(|&other| other != task) {
+        let remedy = format!("it was trained for {other}, and the run is of {task}");
+        found.push(Problem::new("teacher.from", folder.display(), remedy));
+    }
+}
+
 pub(super) fn check_labels(
     found: &mut Vec<Problem>,
     folder: &Path,

@@ -1,7 +1,7 @@
 //! What fits a task and what does not.
 
-use brew_config::{KdLossType, Problem};
-use brew_data::{Augmentation, Layout, LayoutTask};
+use brew_config::{KdLossType, Problem, TemperatureScheduler};
+use brew_data::{Augmentation, Layout, LayoutOptions, LayoutTask, MultiLabelSpec, TextFileSpec};
 
 use crate::{Metric, RunConfig, RunKind, TaskKind};
 
@@ -28,7 +28,53 @@ pub(super) fn task_problems(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
             found.push(Problem::new("distillation.probability_shift", true, remedy));
         }
     }
-    let threshold = config.data.multi_label.threshold;
+    let data = &config.data;
+    if data.labels.is_some() && matches!(task, TaskKind::Regression | TaskKind::QuestionAnswering) {
+        found.push(Problem::new("data.labels", "given", format!("{task} has no labels; leave them out")));
+    }
+    if config.evaluation.positive.is_some() && task != TaskKind::Classification {
+        let remedy =
+            format!("it is the label that the F1 of a classification is about; leave it out of {task}");
+        found.push(Problem::new("evaluation.positive", "given", remedy));
+    }
+    if task == TaskKind::QuestionAnswering
+        && kind == RunKind::Distill
+        && matches!(config.distillation.temperature_scheduler, TemperatureScheduler::Flsw { .. })
+    {
+        let remedy =
+            "it compares whole rows of logits, and those of places hold padding; take `constant` or `cwsm`";
+        found.push(Problem::new("distillation.temperature_scheduler", "flsw", remedy));
+    }
+    if let Some(layout) = data.layout {
+        let tags = &data.tags;
+        let of_tags = tags.format.is_some() || tags.scheme.is_some() || tags.tag.is_some() || tags.word != 0;
+        let lists = data.multi_label.file_spec() != MultiLabelSpec::default();
+        for (field, is_given) in [
+            ("data.columns", data.columns != TextFileSpec::default()),
+            ("data.tags", of_tags),
+            ("data.multi_label.separator", lists),
+        ] {
+            if is_given {
+                let remedy =
+                    format!("data.layout = \"{layout}\" says how its files are read; leave one of them out");
+                found.push(Problem::new(field, "given", remedy));
+            }
+        }
+    }
+    for (is_useless, field, needs) in [
+        (data.transfer_examples.is_some() && data.transfer.is_empty(), "transfer_examples", "transfer"),
+        (
+            data.layout.is_none() && data.layout_options != LayoutOptions::default(),
+            "layout_options",
+            "layout",
+        ),
+    ] {
+        if is_useless {
+            let remedy = format!("it is about data.{needs}, which is missing");
+            found.push(Problem::new(format!("data.{field}"), "given", remedy));
+        }
+    }
+    let threshold = data.multi_label.threshold;
     if !(0.0..=1.0).contains(&threshold) {
         found.push(Problem::new(
             "data.multi_label.threshold",

@@ -105,6 +105,11 @@ impl QuestionsConfig {
 
     /// Which articles of the training file are read to judge by.
     pub(crate) fn other_part(&self) -> Self {
-        Self { skip_titles: self.skip_titles + self.train_titles.unwrap_or(0), ..self.clone() }
+        let trained = self.train_titles.unwrap_or(0);
+        Self {
+            skip_titles: self.skip_titles + trained,
+            take_titles: self.take_titles.map(|titles| titles.saturating_sub(trained)),
+            ..self.clone()
+        }
     }
 }
