@@ -86,6 +86,20 @@ fn tags_of_words() {
 }
 
 #[test]
+fn a_file_without_tags_is_read_by_the_models_scheme() {
+    let shop = Workshop::task("token_classification", "conll", "");
+    let bmes = |text: String| text.replace(" I-", " E-") + "plot B-POS\nfilm M-POS\ngood E-POS\n\n";
+    shop.write("train.conll", bmes(sentences(36)));
+    // In dev no tag tells that it is bmes.
+    shop.write("dev.conll", "the O\n\na O\n");
+    shop.succeed(&["train", "run.toml"]);
+    assert_eq!(shop.json("out/result.json")["dev"]["scheme"], "bmes");
+    shop.write("words.conll", "the\ngood\nfilm\na\n");
+    let lines = shop.lines(&["predict", "out", "--data", "words.conll"]);
+    assert_eq!(lines[0]["tags"].as_array().unwrap().len(), 4);
+}
+
+#[test]
 fn tagged_words_that_do_not_fit_are_named() {
     let shop = Workshop::task("token_classification", "conll", "");
     shop.write("train.conll", sentences(12));
@@ -244,6 +258,8 @@ fn texts_without_labels_are_distilled() {
         "data.train=texts.csv",
         "data.dev=dev.tsv",
         r#"data.transfer=["more.csv"]"#,
+        "data.batch_size=1",
+        "distillation.kd_loss_type=dkd",
         "data.transfer_examples=7",
         "distillation.hard_label_weight=1",
     ];
@@ -253,6 +269,14 @@ fn texts_without_labels_are_distilled() {
     let log = fs::read_to_string(shop.path("student/log.jsonl")).unwrap();
     let begin: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
     assert_eq!(begin["examples"], 2 + 7);
+    // What has no classifier teaches nothing, though it can be read.
+    let bare = shop.path("out/model/config.json");
+    let text = fs::read_to_string(&bare).unwrap();
+    fs::write(&bare, text.replace("BertForSequenceClassification", "BertForQuestionAnswering")).unwrap();
+    let arguments =
+        ["distill", "run.toml", "--set", "teacher.from=out", "--set", "training.output_dir=other"];
+    shop.refuse(&arguments, 2, &["out/model"]);
+    fs::write(&bare, text).unwrap();
     // Without a teacher there is nothing to learn from such texts.
     shop.refuse(
         &["train", "run.toml", "--set", "data.train=texts.csv", "--overwrite"],

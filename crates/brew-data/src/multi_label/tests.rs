@@ -176,3 +176,20 @@ fn goemotions_has_the_rows_it_should() {
         }
     }
 }
+
+#[test]
+fn a_number_among_names_of_numbers_is_a_name() {
+    let row = |labels: &[&str]| MultiLabelExample {
+        id: 0,
+        text: "a".into(),
+        text_pair: None,
+        labels: Some(labels.iter().map(ToString::to_string).collect()),
+        origin: crate::RawExample::new(0, "a").origin,
+    };
+    let names = LabelSet::new(["1", "2", "5", "7"]).unwrap();
+    let target = &flag_examples(&[row(&["2", "7"])], &names).unwrap()[0].target;
+    assert_eq!(target, &Some(Target::Flags(vec![false, true, false, true])));
+    // The fourth label is `7`, but `3` is none of them.
+    let error = flag_examples(&[row(&["3"])], &names).unwrap_err().to_string();
+    assert!(error.contains("unknown label `3`"), "{error}");
+}

@@ -1,6 +1,6 @@
 //! The training examples that CRD knows, and the draws of negatives among them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use brew_config::{ConfigError, NegativesFrom, Problem};
 use brew_random::Key;
@@ -160,12 +160,12 @@ impl Examples {
     pub(super) fn draw(&self, row: usize, count: usize, key: Key) -> Vec<usize> {
         let candidates = self.candidates(row);
         let mut stream = key.stream();
-        let mut is_chosen = vec![false; candidates];
+        let mut chosen = HashSet::with_capacity(count);
         (candidates - count.min(candidates)..candidates)
             .map(|last| {
                 let drawn = stream.below(last + 1);
-                let one = if is_chosen[drawn] { last } else { drawn };
-                is_chosen[one] = true;
+                let one = if chosen.contains(&drawn) { last } else { drawn };
+                chosen.insert(one);
                 self.candidate(row, one)
             })
             .collect()

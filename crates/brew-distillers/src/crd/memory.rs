@@ -120,7 +120,9 @@ pub(super) fn ints<B: Backend>(values: impl Iterator<Item = usize>, device: &B::
 /// Puts `values` in place of the rows, none of which may be named twice.
 fn write<B: Backend>(bank: &mut Tensor<B, 2>, rows: &Tensor<B, 1, Int>, values: Tensor<B, 2>) {
     let change = values - bank.clone().select(0, rows.clone());
-    *bank = bank.clone().select_assign(0, rows.clone(), change, IndexingUpdateOp::Add);
+    // Taken out, so that it has one owner: a backend copies what others hold as well, and a memory is large.
+    let taken = std::mem::replace(bank, Tensor::zeros([1, 1], &rows.device()));
+    *bank = taken.select_assign(0, rows.clone(), change, IndexingUpdateOp::Add);
 }
 
 #[cfg(test)]

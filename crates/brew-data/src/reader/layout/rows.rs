@@ -92,7 +92,7 @@ impl Layout {
         let mut found =
             LayoutRows { examples: Vec::new(), without_agreement: 0, other_languages: 0, broken: 0, seen: 0 };
         found.examples = match TextFormat::from_extension(path) {
-            Some(TextFormat::JsonLines) => self.json(text, path)?,
+            Some(TextFormat::JsonLines) => self.json(text, path, options, &mut found)?,
             _ => self.table(tsv::rows(text), path, options, &mut found)?,
         };
         if found.examples.is_empty() && found.other_languages == 0 {
@@ -109,8 +109,33 @@ impl Layout {
         Ok(found)
     }
 
-    fn json(self, text: &str, path: &Path) -> Result<Vec<RawExample>, DataError> {
+    fn json(
+        self,
+        text: &str,
+        path: &Path,
+        options: &LayoutOptions,
+        found: &mut LayoutRows,
+    ) -> Result<Vec<RawExample>, DataError> {
         let columns = self.columns();
+        // Rows of other languages become blank lines, so that the others keep their numbers.
+        let of_language;
+        let text = match columns.language {
+            None => text,
+            Some(_) => {
+                let is_other = |line: &str| {
+                    let row: Result<serde_json::Value, _> = serde_json::from_str(line);
+                    let language = row.ok().and_then(|row| Some(row.get("language")?.as_str()?.to_owned()));
+                    language.is_some_and(|language| language.trim() != options.language)
+                };
+                let lines = text.lines().map(|line| {
+                    let other = is_other(line);
+                    found.other_languages += usize::from(other);
+                    if other { "" } else { line }
+                });
+                of_language = lines.collect::<Vec<_>>().join("\n");
+                of_language.as_str()
+            }
+        };
         let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
         // What is no object is json's to refuse.
         let keys = serde_json::from_str::<serde_json::Map<_, _>>(first).unwrap_or_default();

@@ -175,6 +175,17 @@ fn xnli_keeps_one_language_and_reads_the_translated_train_file() {
     let rows = read(Layout::Xnli, &files, Split::Dev);
     assert_eq!(plain(&rows), [("他说", Some("他没说"), Some("contradiction"))]);
     assert_eq!((rows.other_languages, rows.without_agreement), (1, 1));
+    let line = |language: &str| {
+        let row =
+            format!(r#"{{"language":"{language}","gold_label":"neutral","sentence1":"a","sentence2":"b"}}"#);
+        row + "\n"
+    };
+    let lines = line("en") + &line("zh") + &line("de");
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("xnli.dev.jsonl");
+    std::fs::write(&file, lines).unwrap();
+    let rows = Layout::Xnli.read(&file, Split::Dev, &LayoutOptions::default()).unwrap();
+    assert_eq!((plain(&rows).len(), rows.other_languages), (1, 2));
     let rows = read(Layout::Xnli, &files, Split::Train);
     assert_eq!(
         plain(&rows),

@@ -29,9 +29,11 @@ pub(super) fn sentences(text: &str, spec: &TagFileSpec, path: &Path) -> Result<V
     Ok(sentences)
 }
 
-/// How many columns there are: those of the first row with several.
+/// How many columns there are: those of the first row of a word with several.
 fn columns(text: &str) -> usize {
-    numbered_lines(text).map(|(_, line)| cells(line, 0).len()).find(|&count| count > 1).unwrap_or(1)
+    let rows = numbered_lines(text).map(|(_, line)| cells(line, 0));
+    let mut words = rows.filter(|cells| cells.first().is_some_and(|&word| word != DOCUMENT_START));
+    words.find_map(|cells| Some(cells.len()).filter(|&count| count > 1)).unwrap_or(1)
 }
 
 /// The cells of a line that should hold `columns` of them; none if it is blank.
