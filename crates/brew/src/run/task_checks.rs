@@ -3,7 +3,7 @@
 use brew_config::{KdLossType, Problem, TemperatureScheduler};
 use brew_data::{Augmentation, Layout, LayoutOptions, LayoutTask, MultiLabelSpec, TextFileSpec};
 
-use crate::{Metric, RunConfig, RunKind, TaskKind};
+use crate::{Metric, MultiLabelConfig, QuestionsConfig, RunConfig, RunKind, TagsConfig, TaskKind};
 
 /// Settings that the task of a configuration does not have.
 pub(super) fn task_problems(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
@@ -59,6 +59,17 @@ pub(super) fn task_problems(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
                     format!("data.layout = \"{layout}\" says how its files are read; leave one of them out");
                 found.push(Problem::new(field, "given", remedy));
             }
+        }
+    }
+    for (is_given, field, of) in [
+        (data.multi_label != MultiLabelConfig::default(), "multi_label", TaskKind::MultiLabel),
+        (data.tags != TagsConfig::default(), "tags", TaskKind::TokenClassification),
+        (data.questions != QuestionsConfig::default(), "questions", TaskKind::QuestionAnswering),
+    ] {
+        if is_given && of != task {
+            let remedy =
+                format!("it is about {of}, and the run is of {task}; leave it out, or set task = \"{of}\"");
+            found.push(Problem::new(format!("data.{field}"), "given", remedy));
         }
     }
     for (is_useless, field, needs) in [
@@ -171,6 +182,33 @@ mod tests {
             "task = \"regression\"\ndistillation = { kd_loss_type = \"mse\" }\nevaluation = { metric = \"f1\" }",
         );
         assert_eq!(found, ["evaluation.metric = f1: the metrics of regression are pearson, spearman"]);
+    }
+
+    #[test]
+    fn what_would_do_nothing_is_refused() {
+        for (text, field, remedy) in [
+            ("[data]\ntags = { scheme = \"bmes\" }", "data.tags", "set task = \"token_classification\""),
+            ("[data]\nquestions = { doc_stride = 9 }", "data.questions", "question_answering"),
+            ("[data]\nlayout_options = { drop_seen = true }", "data.layout_options", "data.layout"),
+            ("[data]\ntransfer_examples = 5", "data.transfer_examples", "data.transfer"),
+            ("[data]\nlayout = \"mrpc\"\ncolumns = { text = 3 }", "data.columns", "mrpc"),
+            ("[data]\nfolder = \"x\"", "data.folder", "data.layout"),
+            ("[data]\nlayout = \"stsb\"", "data.layout", "regression"),
+            (
+                "task = \"regression\"\ndistillation = { kd_loss_type = \"mse\" }\n[data]\nlabels = [\"0\", \"5\"]",
+                "data.labels",
+                "regression",
+            ),
+            (
+                "task = \"token_classification\"\nevaluation = { positive = \"B-PER\" }",
+                "evaluation.positive",
+                "classification",
+            ),
+        ] {
+            let found = problems(text);
+            assert!(found.len() == 1, "{text}: {found:?}");
+            assert!(found[0].starts_with(field) && found[0].contains(remedy), "{text}: {found:?}");
+        }
     }
 
     #[test]
