@@ -11,12 +11,14 @@ use brew_models::{
     EncoderInput, EncoderOutput, Mode, ModelOutput, OutputRequest, SequenceClassifier, SpanClassifier,
     TokenClassifier,
 };
+use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::{Tensor, TensorData};
+
+use crate::model::{Rows, each_row};
 
 /// Runs a sequence classifier on a batch of text and gives `logits`, `losses` (where the batch has targets: mean
-/// cross-entropy of classes, binary cross-entropy of flags, squared error of values), `labels` (classes), `inputs_mask`, and on demand hidden states, attention
-/// probabilities and scores, queries, keys and values.
+/// cross-entropy of classes, binary cross-entropy of flags, squared error of values), `labels` (classes),
+/// `inputs_mask`, and on demand hidden states, attention probabilities and scores, queries, keys and values.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ClassifierAdaptor;
 
@@ -225,20 +227,10 @@ pub fn classify<B: Backend>(
     collator: Collator,
     device: &B::Device,
 ) -> Result<Vec<Vec<f32>>, DataError> {
-    let mut logits = vec![Vec::new(); features.len()];
-    let lengths: Vec<usize> = features.iter().map(|feature| feature.input_ids.len()).collect();
-    for indices in BatchSampler::evaluation(lengths, batch_size)?.epoch(0) {
-        let chosen: Vec<&Feature> = indices.iter().map(|&index| &features[index]).collect();
-        let batch: Batch<B> = collator.collate(&chosen, device);
-        let output = model.forward(encoder_input(&batch), OutputRequest::default(), Mode::Eval);
-        let classes = output.logits.dims()[1];
-        let data: TensorData = output.logits.into_data().convert::<f32>();
-        let values = data.as_slice::<f32>().expect("converted to f32 above");
-        for (row, &index) in indices.iter().enumerate() {
-            logits[index] = values[row * classes..(row + 1) * classes].to_vec();
-        }
-    }
-    Ok(logits)
+    each_row(features, batch_size, collator, device, |batch| {
+        let output = model.forward(encoder_input(batch), OutputRequest::default(), Mode::Eval);
+        vec![Rows::of(output.logits, None)]
+    })
 }
 
 /// The index of the largest value; the first of equal ones.

@@ -121,12 +121,9 @@ impl<B: Backend> TaskModel<B> {
         collator: Collator,
         device: &B::Device,
     ) -> Result<Vec<Vec<f32>>, DataError> {
-        let mut outputs = vec![Vec::new(); features.len()];
-        let lengths = features.iter().map(Feature::len).collect();
-        for indices in BatchSampler::evaluation(lengths, batch_size)?.epoch(0) {
-            let batch: Batch<B> = collator.collate_indices(features, &indices, device);
-            let (input, request) = (encoder_input(&batch), OutputRequest::default());
-            for rows in match self {
+        each_row(features, batch_size, collator, device, |batch| {
+            let (input, request) = (encoder_input(batch), OutputRequest::default());
+            match self {
                 Self::Texts(model) => vec![Rows::of(model.forward(input, request, Mode::Eval).logits, None)],
                 Self::Tokens(model) => {
                     let logits = model.forward(input, request, Mode::Eval).logits;
@@ -137,18 +134,34 @@ impl<B: Backend> TaskModel<B> {
                     let output = model.forward(input, request, Mode::Eval);
                     [output.start_logits, output.end_logits].map(|logits| Rows::of(logits, Some(1))).into()
                 }
-            } {
-                for (place, &index) in indices.iter().enumerate() {
-                    outputs[index].extend_from_slice(rows.row(place, features[index].len()));
-                }
             }
-        }
-        Ok(outputs)
+        })
     }
 }
 
+/// What `forward` makes of each feature, in their order: its rows of one batch after the other, texts of similar
+/// length together.
+pub(crate) fn each_row<B: Backend>(
+    features: &[Feature],
+    batch_size: usize,
+    collator: Collator,
+    device: &B::Device,
+    forward: impl Fn(&Batch<B>) -> Vec<Rows>,
+) -> Result<Vec<Vec<f32>>, DataError> {
+    let mut outputs = vec![Vec::new(); features.len()];
+    let lengths = features.iter().map(Feature::len).collect();
+    for indices in BatchSampler::evaluation(lengths, batch_size)?.epoch(0) {
+        for rows in forward(&collator.collate_indices(features, &indices, device)) {
+            for (place, &index) in indices.iter().enumerate() {
+                outputs[index].extend_from_slice(rows.row(place, features[index].len()));
+            }
+        }
+    }
+    Ok(outputs)
+}
+
 /// Logits of a batch on the host.
-struct Rows {
+pub(crate) struct Rows {
     values: Vec<f32>,
     /// How many of them an example has, padding included.
     size: usize,
@@ -157,7 +170,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn of<B: Backend, const D: usize>(logits: Tensor<B, D>, a_token: Option<usize>) -> Self {
+    pub(crate) fn of<B: Backend, const D: usize>(logits: Tensor<B, D>, a_token: Option<usize>) -> Self {
         let examples = logits.dims()[0];
         let data = logits.into_data().convert::<f32>();
         let values: Vec<f32> = data.into_vec().expect("converted to f32 above");
