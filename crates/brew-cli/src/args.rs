@@ -58,6 +58,10 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) resume: bool,
 
+    /// With --resume: go on although configuration, models or data changed since the checkpoint
+    #[arg(long, requires = "resume")]
+    pub(crate) accept_changes: bool,
+
     #[command(flatten)]
     pub(crate) backend: BackendArgs,
 }

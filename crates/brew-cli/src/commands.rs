@@ -46,6 +46,7 @@ fn train(args: &RunArgs, kind: RunKind) -> Result<ExitCode> {
     let config = brew::load_run(&args.run, &args.settings)?;
     let policy = match (args.overwrite, args.resume) {
         (true, _) => OutputPolicy::Overwrite,
+        (_, true) if args.accept_changes => OutputPolicy::ResumeChanged,
         (_, true) => OutputPolicy::Resume,
         _ => OutputPolicy::Fresh,
     };

@@ -48,4 +48,4 @@ pub use presets::{LayerMap, match_table, preset, preset_names, tinybert_matches}
 pub use problem::Problem;
 pub use projection::{ProjectionConfig, ProjectionGroup, ProjectionName};
 pub use schedule::{ScheduleConfig, ScheduleName, TemperatureScheduler, WeightScheduler};
-pub use training::{IgnoredField, OptimizerConfig, OptimizerName, TrainingConfig};
+pub use training::{IgnoredField, NotFiniteAction, OptimizerConfig, OptimizerName, TrainingConfig};

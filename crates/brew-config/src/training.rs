@@ -17,6 +17,7 @@ use crate::{Problem, ScheduleConfig};
 /// | `ckpt_frequency` | 1 | checkpoints an epoch | ≥ 1 |
 /// | `ckpt_epoch_frequency` | 1 | epochs between epochs with checkpoints | ≥ 1 |
 /// | `ckpt_steps` | none | optimizer steps between checkpoints; replaces the two above | ≥ 1 |
+/// | `keep_checkpoints` | 1 | how many of the last checkpoints are kept, besides the best | ≥ 1 |
 /// | `log_dir` | none | folder of the metric logs; none writes no logs | |
 /// | `output_dir` | `./saved_models` | folder of checkpoints and of the trained model | |
 /// | `num_epochs` | 1 | passes over the data | ≥ 1 |
@@ -26,6 +27,7 @@ use crate::{Problem, ScheduleConfig};
 /// | `schedule` | constant | see [`ScheduleConfig`] | |
 /// | `seed` | 0 | the run's seed | |
 /// | `log_every` | 10 | optimizer steps between log lines | ≥ 1 |
+/// | `on_not_finite` | `stop` | what follows a step whose gradient is no finite number: see [`NotFiniteAction`] | |
 /// | `device`, `fp16`, `fp16_opt_level`, `data_parallel`, `local_rank` | none | read from TextBrewer's files, no effect: see [`ignored_fields`](Self::ignored_fields) | |
 ///
 /// ```
@@ -46,6 +48,8 @@ pub struct TrainingConfig {
     /// A checkpoint every so many optimizer steps, in place of the two frequencies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ckpt_steps: Option<usize>,
+    /// How many of the last checkpoints are kept, besides the best.
+    pub keep_checkpoints: usize,
     /// Folder of the metric logs; `None` writes none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_dir: Option<PathBuf>,
@@ -66,6 +70,8 @@ pub struct TrainingConfig {
     pub seed: u64,
     /// Optimizer steps between log lines.
     pub log_every: usize,
+    /// What follows a step whose gradient is no finite number.
+    pub on_not_finite: NotFiniteAction,
     /// TextBrewer's device; no effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
@@ -90,6 +96,7 @@ impl Default for TrainingConfig {
             ckpt_frequency: 1,
             ckpt_epoch_frequency: 1,
             ckpt_steps: None,
+            keep_checkpoints: 1,
             log_dir: None,
             output_dir: PathBuf::from("./saved_models"),
             num_epochs: 1,
@@ -99,6 +106,7 @@ impl Default for TrainingConfig {
             schedule: ScheduleConfig::default(),
             seed: 0,
             log_every: 10,
+            on_not_finite: NotFiniteAction::default(),
             device: None,
             fp16: None,
             fp16_opt_level: None,
@@ -126,6 +134,7 @@ impl TrainingConfig {
         if let Some(steps) = self.ckpt_steps {
             checks.at_least_one("ckpt_steps", steps, "leave it out to save by epoch");
         }
+        checks.at_least_one("keep_checkpoints", self.keep_checkpoints, "use 1 for the last alone");
         match self.num_steps {
             Some(steps) => checks.at_least_one("num_steps", steps, "leave it out to train for `num_epochs`"),
             None => checks.at_least_one("num_epochs", self.num_epochs, "or give `num_steps`"),
@@ -210,6 +219,31 @@ pub struct IgnoredField {
 impl fmt::Display for IgnoredField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} = {} has no effect: {}", self.field, self.value, self.advice)
+    }
+}
+
+/// What follows an optimizer step whose gradient has a NaN or an infinity in it. The parameters are never moved
+/// by it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NotFiniteAction {
+    /// The run ends with an error; its last checkpoint stays.
+    #[default]
+    Stop,
+    /// The step is left out; ten such steps in a row end the run.
+    Skip,
+    /// The step is left out and every later learning rate is halved; ten such steps in a row end the run.
+    Lower,
+}
+
+impl NotFiniteAction {
+    /// Its name in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Skip => "skip",
+            Self::Lower => "lower",
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 use std::marker::PhantomData;
 
+use serde_json::Value;
+
 use crate::DistillError;
 
 /// A batch and how many examples it holds.
@@ -24,6 +26,13 @@ pub trait BatchSource<T> {
 
     /// The batches of epoch `epoch` (from 0) without its first `skip`.
     fn epoch(&self, epoch: usize, skip: usize) -> EpochBatches<'_, T>;
+
+    /// What a person needs to look into a batch that went wrong: which examples, which tokens. Nothing unless it
+    /// is given.
+    fn describe(&self, batch: &T) -> Value {
+        let _ = batch;
+        Value::Null
+    }
 }
 
 /// Batches of another source, each changed by a function: a batch post-processor, or a conversion of the
@@ -37,24 +46,35 @@ pub trait BatchSource<T> {
 /// let batches: Vec<f64> = doubled.epoch(0, 0).map(|one| one.unwrap().batch).collect();
 /// assert_eq!(batches, [2.0, 4.0]);
 /// ```
-pub struct ProcessedBatches<S, F, T> {
+pub struct ProcessedBatches<S, F, T, U> {
     source: S,
     process: F,
+    describe: Option<DescribeFn<U>>,
     batch: PhantomData<fn(T)>,
 }
 
-impl<S, F, T> ProcessedBatches<S, F, T> {
+/// Says what a batch holds.
+type DescribeFn<U> = Box<dyn Fn(&U) -> Value>;
+
+impl<S, F, T, U> ProcessedBatches<S, F, T, U>
+where
+    S: BatchSource<T>,
+    F: Fn(T) -> Result<U, DistillError>,
+{
     /// The batches of `source`, each passed through `process`, which must be a function of the batch alone.
-    pub fn new<U>(source: S, process: F) -> Self
-    where
-        S: BatchSource<T>,
-        F: Fn(T) -> Result<U, DistillError>,
-    {
-        Self { source, process, batch: PhantomData }
+    pub fn new(source: S, process: F) -> Self {
+        Self { source, process, describe: None, batch: PhantomData }
+    }
+
+    /// The same, with what [`describe`](BatchSource::describe) says of a batch.
+    #[must_use]
+    pub fn with_description(mut self, describe: impl Fn(&U) -> Value + 'static) -> Self {
+        self.describe = Some(Box::new(describe));
+        self
     }
 }
 
-impl<S, F, T, U> BatchSource<U> for ProcessedBatches<S, F, T>
+impl<S, F, T, U> BatchSource<U> for ProcessedBatches<S, F, T, U>
 where
     S: BatchSource<T>,
     F: Fn(T) -> Result<U, DistillError>,
@@ -68,6 +88,10 @@ where
             let Counted { batch, examples } = item?;
             Ok(Counted { batch: (self.process)(batch)?, examples })
         }))
+    }
+
+    fn describe(&self, batch: &U) -> Value {
+        self.describe.as_ref().map_or(Value::Null, |describe| describe(batch))
     }
 }
 

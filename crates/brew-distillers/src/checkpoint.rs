@@ -1,9 +1,9 @@
 //! Checkpoints on disk: complete or absent.
 //!
-//! A folder holds one sub-folder a checkpoint and an `index.json` that names the last and the best.
-//! A checkpoint is written to a temporary name, synced and renamed before the index names it, and
-//! what the index no longer names is removed afterwards, so that a crash at any moment leaves the
-//! previous one.
+//! A folder holds one sub-folder a checkpoint and an `index.json` that names the last ones and the best.
+//! A checkpoint is written to a temporary name, sealed with the size and sum of each file, synced and
+//! renamed before the index names it, and what the index no longer names is removed afterwards, so that a
+//! crash at any moment leaves the previous one, and a file that is no longer what was written is found.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -15,21 +15,29 @@ use burn::tensor::backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::identity::differences;
 use crate::objective_state::{load_tensors, save_tensors};
 use crate::parameters::named_parameters;
 use crate::step::Stepper;
 use crate::{DistillError, ObjectiveState, Student, Trainable};
 
-const VERSION: u32 = 1;
-const INDEX: &str = "index.json";
+mod index;
+mod seal;
+
+use index::Index;
+
+/// Version 2: parameters are known by the hash of their path, files are sealed, the run says what it is.
+const VERSION: u32 = 2;
 const STATE: &str = "state.json";
 const TRAINABLE: &str = "trainable.mpk";
 const OBJECTIVE: &str = "objective.safetensors";
+/// What the name of a folder starts with whose checkpoint is being written.
+const WRITING: &str = ".writing-";
 
 /// Where a run stood when a checkpoint was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Position {
-    /// Optimizer steps finished.
+    /// Optimizer steps finished, those left out included.
     pub(crate) step: usize,
     /// Epoch of the next batch.
     pub(crate) epoch: usize,
@@ -37,6 +45,10 @@ pub(crate) struct Position {
     pub(crate) batch_in_epoch: usize,
     /// Batches done over the whole run.
     pub(crate) batch: u64,
+    /// Steps left out in a row, up to this one.
+    pub(crate) left_out: usize,
+    /// How often the learning rate was halved.
+    pub(crate) halvings: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,6 +58,8 @@ struct State {
     total_steps: usize,
     position: Position,
     optimizer_groups: usize,
+    /// What the run was: its configuration, its data.
+    identity: Value,
     /// What the objective keeps, besides what is trained and the tensors of a file of their own.
     #[serde(default)]
     objective: Option<Value>,
@@ -53,23 +67,22 @@ struct State {
     parameters: Vec<(String, Vec<usize>)>,
 }
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Index {
-    last: Option<String>,
-    best: Option<String>,
-    best_score: Option<f64>,
-}
-
-/// A folder with the last and the best checkpoint of a run.
+/// A folder with the last and the best checkpoints of a run. One process at a time may write to it.
 #[derive(Debug, Clone)]
 pub struct CheckpointFolder {
     root: PathBuf,
+    keep: usize,
 }
 
 impl CheckpointFolder {
     /// The checkpoints in `root`, which is made when the first is written.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), keep: 1 }
+    }
+
+    /// The same with the last `keep` checkpoints kept instead of one, besides the best.
+    pub(crate) fn keeping(&self, keep: usize) -> Self {
+        Self { root: self.root.clone(), keep }
     }
 
     /// The last complete checkpoint, if any.
@@ -77,7 +90,7 @@ impl CheckpointFolder {
     /// # Errors
     /// An index that cannot be read.
     pub fn last(&self) -> Result<Option<PathBuf>, DistillError> {
-        Ok(self.index()?.last.map(|name| self.root.join(name)))
+        Ok(Index::read(&self.root)?.last.last().map(|name| self.root.join(name)))
     }
 
     /// The checkpoint with the highest score, if any had one.
@@ -85,24 +98,14 @@ impl CheckpointFolder {
     /// # Errors
     /// An index that cannot be read.
     pub fn best(&self) -> Result<Option<PathBuf>, DistillError> {
-        Ok(self.index()?.best.map(|name| self.root.join(name)))
-    }
-
-    fn index(&self) -> Result<Index, DistillError> {
-        let path = self.root.join(INDEX);
-        match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| DistillError::Checkpoint { path, reason: error.to_string() }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Index::default()),
-            Err(source) => Err(DistillError::Io { action: "read", path, source }),
-        }
+        Ok(Index::read(&self.root)?.best.map(|name| self.root.join(name)))
     }
 
     /// Starts a checkpoint: a temporary folder into which its files go.
     pub(crate) fn begin(&self, step: usize) -> Result<PendingCheckpoint, DistillError> {
         fs::create_dir_all(&self.root).map_err(DistillError::io("create", &self.root))?;
         let folder = tempfile::Builder::new()
-            .prefix(".writing-")
+            .prefix(WRITING)
             .tempdir_in(&self.root)
             .map_err(DistillError::io("create a folder in", &self.root))?;
         Ok(PendingCheckpoint { name: format!("step-{step:08}"), folder })
@@ -149,43 +152,38 @@ impl CheckpointFolder {
             total_steps: run.total_steps,
             position: run.position,
             optimizer_groups: stepper.optimizers().len(),
+            identity: run.identity.clone(),
             objective: objective.map(|state| state.values),
             parameters: parameter_shapes(trainable),
         };
         let json = serde_json::to_vec_pretty(&state).expect("a state of numbers and names is JSON");
         fs::write(folder.join(STATE), json).map_err(DistillError::io("write", folder.join(STATE)))?;
-        sync_files(folder)?;
+        seal::seal(folder)?;
 
         let target = self.root.join(&pending.name);
         if target.exists() {
+            // Of a run that was taken up before this step.
             fs::remove_dir_all(&target).map_err(DistillError::io("replace", &target))?;
         }
         let written = pending.folder.keep();
         fs::rename(&written, &target).map_err(DistillError::io("rename", &written))?;
+        sync_folder(&self.root)?;
 
-        let mut index = self.index()?;
-        index.last = Some(pending.name.clone());
-        if let Some(score) = score
-            && index.best_score.is_none_or(|best| score >= best)
-        {
-            index.best = Some(pending.name);
-            index.best_score = Some(score);
-        }
-        let json = serde_json::to_vec_pretty(&index).expect("an index of names is JSON");
-        write_atomically(&self.root.join(INDEX), &json)?;
+        let mut index = Index::read(&self.root)?;
+        index.add(&pending.name, score, self.keep);
+        index.write(&self.root)?;
         self.prune(&index);
         Ok(())
     }
 
-    /// Removes the checkpoints that the index does not name. What cannot be removed is only logged:
-    /// the run itself is safe.
+    /// Removes the checkpoints that the index does not name, and what crashes left half-written. What cannot
+    /// be removed is only logged: the run itself is safe.
     fn prune(&self, index: &Index) {
         let Ok(entries) = fs::read_dir(&self.root) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let kept = Some(&name) == index.last.as_ref() || Some(&name) == index.best.as_ref();
-            if name.starts_with("step-")
-                && !kept
+            let is_old = name.starts_with("step-") && !index.names().any(|kept| kept == name);
+            if (is_old || name.starts_with(WRITING))
                 && let Err(error) = fs::remove_dir_all(entry.path())
             {
                 log::warn!("cannot remove the old checkpoint {}: {error}", entry.path().display());
@@ -193,47 +191,88 @@ impl CheckpointFolder {
         }
     }
 
-    /// The last checkpoint's weights, optimizer state and position.
+    /// Weights, optimizer state and position of the newest checkpoint that is whole; `None` where the folder
+    /// has none at all.
     pub(crate) fn load<B, M>(
         &self,
-        trainable: Trainable<B, M>,
-        run: RunState,
+        trainable: &Trainable<B, M>,
+        run: &RunState,
+        accept_changes: bool,
         device: &B::Device,
-        stepper: impl FnOnce(&Trainable<B, M>) -> Stepper<B, M>,
+        stepper: impl Fn(&Trainable<B, M>) -> Stepper<B, M>,
     ) -> Result<Option<Loaded<B, M>>, DistillError>
     where
         B: AutodiffBackend,
         M: Student<B>,
     {
-        let Some(folder) = self.last()? else { return Ok(None) };
-        let damaged = |reason: String| DistillError::Checkpoint { path: folder.clone(), reason };
-        let bytes = fs::read(folder.join(STATE)).map_err(DistillError::io("read", folder.join(STATE)))?;
-        let state: State = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        if state.version != VERSION {
-            return Err(damaged(format!("its format is {}, this version reads {VERSION}", state.version)));
+        let index = Index::read(&self.root)?;
+        let mut damage = Vec::new();
+        for name in index.names() {
+            let folder = self.root.join(name);
+            match seal::broken(&folder) {
+                None => {
+                    for reason in &damage {
+                        log::warn!("{reason}; the run continues from {name}");
+                    }
+                    return open(folder, trainable.clone(), run, accept_changes, device, stepper).map(Some);
+                }
+                Some(reason) => damage.push(format!("the checkpoint {name} is damaged: {reason}")),
+            }
         }
-        if let Some(reason) = state.difference(&run, &parameter_shapes(&trainable)) {
-            return Err(damaged(reason));
+        if damage.is_empty() {
+            return Ok(None);
         }
-        let recorder = NamedMpkFileRecorder::<FullPrecisionSettings>::new();
-        let record = Recorder::<B>::load(&recorder, folder.join(TRAINABLE), device)
-            .map_err(|error| damaged(format!("{TRAINABLE}: {error}")))?;
-        let trainable = trainable.load_record(record);
-        let mut stepper = stepper(&trainable);
-        if stepper.optimizers().len() != state.optimizer_groups {
-            return Err(damaged("the optimizer's parameter groups differ from the configuration's".into()));
-        }
-        for (index, optimizer) in stepper.optimizers_mut().enumerate() {
-            let file = optimizer_file(index);
-            optimizer
-                .load(&folder.join(&file), device)
-                .map_err(|error| damaged(format!("{file}: {error}")))?;
-        }
-        let tensors = load_tensors(&folder.join(OBJECTIVE))
-            .map_err(|reason| damaged(format!("{OBJECTIVE}: {reason}")))?;
-        let objective = state.objective.map(|values| ObjectiveState { values, tensors });
-        Ok(Some(Loaded { trainable, stepper, position: state.position, objective, folder }))
+        Err(DistillError::Checkpoint { path: self.root.clone(), reason: damage.join("; ") })
     }
+}
+
+/// Reads a checkpoint that is whole.
+fn open<B, M>(
+    folder: PathBuf,
+    trainable: Trainable<B, M>,
+    run: &RunState,
+    accept_changes: bool,
+    device: &B::Device,
+    stepper: impl Fn(&Trainable<B, M>) -> Stepper<B, M>,
+) -> Result<Loaded<B, M>, DistillError>
+where
+    B: AutodiffBackend,
+    M: Student<B>,
+{
+    let damaged = |reason: String| DistillError::Checkpoint { path: folder.clone(), reason };
+    let bytes = fs::read(folder.join(STATE)).map_err(DistillError::io("read", folder.join(STATE)))?;
+    let version = serde_json::from_slice::<Value>(&bytes).map_err(|error| damaged(error.to_string()))?;
+    if version["version"] != VERSION {
+        let version = &version["version"];
+        return Err(damaged(format!("its format is {version}, this version of Brew reads {VERSION}")));
+    }
+    let state: State = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    if let Some(reason) = state.misfit(&parameter_shapes(&trainable)) {
+        return Err(damaged(reason));
+    }
+    let changes = state.changes(run);
+    if !changes.is_empty() {
+        if !accept_changes {
+            return Err(DistillError::Changed { path: folder, changes });
+        }
+        log::warn!("the run goes on although it changed: {}", changes.join("; "));
+    }
+    let recorder = NamedMpkFileRecorder::<FullPrecisionSettings>::new();
+    let record = Recorder::<B>::load(&recorder, folder.join(TRAINABLE), device)
+        .map_err(|error| damaged(format!("{TRAINABLE}: {error}")))?;
+    let trainable = trainable.load_record(record);
+    let mut stepper = stepper(&trainable);
+    if stepper.optimizers().len() != state.optimizer_groups {
+        return Err(damaged("the optimizer's parameter groups differ from the configuration's".into()));
+    }
+    for (index, optimizer) in stepper.optimizers_mut().enumerate() {
+        let file = optimizer_file(index);
+        optimizer.load(&folder.join(&file), device).map_err(|error| damaged(format!("{file}: {error}")))?;
+    }
+    let tensors =
+        load_tensors(&folder.join(OBJECTIVE)).map_err(|reason| damaged(format!("{OBJECTIVE}: {reason}")))?;
+    let objective = state.objective.map(|values| ObjectiveState { values, tensors });
+    Ok(Loaded { trainable, stepper, position: state.position, objective, folder })
 }
 
 /// What a checkpoint brings back.
@@ -248,11 +287,13 @@ pub(crate) struct Loaded<B: AutodiffBackend, M: Student<B>> {
 }
 
 /// What a checkpoint says of its run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct RunState {
     pub(crate) seed: u64,
     pub(crate) total_steps: usize,
     pub(crate) position: Position,
+    /// What the run is, beyond that: its configuration, its data.
+    pub(crate) identity: Value,
 }
 
 /// A checkpoint whose files are being written; removed when dropped before it is complete.
@@ -268,17 +309,23 @@ impl PendingCheckpoint {
 }
 
 impl State {
-    /// What makes this checkpoint unfit for a run.
-    fn difference(&self, run: &RunState, parameters: &[(String, Vec<usize>)]) -> Option<String> {
-        if self.seed != run.seed {
-            return Some(format!("it was made with seed {}, this run has seed {}", self.seed, run.seed));
+    /// What this checkpoint's run was and `run` is not.
+    fn changes(&self, run: &RunState) -> Vec<String> {
+        let mut changes = differences(&self.identity, &run.identity);
+        if self.seed != run.seed && !changes.iter().any(|change| change.contains("seed")) {
+            changes.push(format!("seed: {} then, {} now", self.seed, run.seed));
         }
         if self.total_steps != run.total_steps {
-            return Some(format!(
-                "it is of a run of {} steps, this one has {}: data, batch size or epochs changed",
+            changes.push(format!(
+                "optimizer steps of the run: {} then, {} now",
                 self.total_steps, run.total_steps
             ));
         }
+        changes
+    }
+
+    /// Why these are not the parameters of the trained model.
+    fn misfit(&self, parameters: &[(String, Vec<usize>)]) -> Option<String> {
         let differing = self.parameters.iter().zip(parameters).find(|(saved, now)| saved != now);
         match differing {
             Some(((saved, shape), (now, now_shape))) => {
@@ -313,18 +360,13 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DistillError> {
     file.write_all(bytes).map_err(DistillError::io("write", path))?;
     file.as_file().sync_all().map_err(DistillError::io("sync", path))?;
     file.persist(path).map_err(|error| DistillError::io("rename", path)(error.error))?;
-    Ok(())
+    sync_folder(folder)
 }
 
-/// Syncs every file below a folder.
-fn sync_files(folder: &Path) -> Result<(), DistillError> {
-    for entry in fs::read_dir(folder).map_err(DistillError::io("read", folder))? {
-        let path = entry.map_err(DistillError::io("read", folder))?.path();
-        if path.is_dir() {
-            sync_files(&path)?;
-        } else {
-            File::open(&path).and_then(|file| file.sync_all()).map_err(DistillError::io("sync", &path))?;
-        }
+/// Flushes a folder's names to the disk, where the system can.
+fn sync_folder(folder: &Path) -> Result<(), DistillError> {
+    if cfg!(unix) {
+        File::open(folder).and_then(|file| file.sync_all()).map_err(DistillError::io("sync", folder))?;
     }
     Ok(())
 }

@@ -292,6 +292,14 @@ where
     B: AutodiffBackend,
     M: Student<B>,
 {
+    fn keeps_outputs(&self) -> bool {
+        self.teacher.keeps_outputs()
+    }
+
+    fn recall(&mut self, batch: &T) -> Result<(), DistillError> {
+        self.teacher.recall(batch, self.comparison.wants())
+    }
+
     fn loss(
         &mut self,
         trainable: &Trainable<B, M>,

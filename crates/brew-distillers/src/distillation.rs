@@ -97,6 +97,14 @@ where
     B: AutodiffBackend,
     M: Student<B>,
 {
+    fn keeps_outputs(&self) -> bool {
+        self.teachers.keeps_outputs()
+    }
+
+    fn recall(&mut self, batch: &T) -> Result<(), DistillError> {
+        self.teachers.recall(batch, self.comparison.wants())
+    }
+
     fn loss(
         &mut self,
         trainable: &Trainable<B, M>,

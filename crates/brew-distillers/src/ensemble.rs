@@ -66,6 +66,16 @@ impl<B: Backend, T> Ensemble<B, T> {
         self.members.iter().map(|member| member.outputs(batch, wants)).collect()
     }
 
+    /// Whether a teacher keeps its outputs: see [`Teacher::keeps_outputs`].
+    pub(crate) fn keeps_outputs(&self) -> bool {
+        self.members.iter().any(|member| member.keeps_outputs())
+    }
+
+    /// See [`Teacher::recall`].
+    pub(crate) fn recall(&self, batch: &T, wants: Wants) -> Result<(), DistillError> {
+        self.members.iter().try_for_each(|member| member.recall(batch, wants))
+    }
+
     /// The weighted mean of the teachers' logits, one entry a prediction.
     pub(crate) fn mean_logits(
         &self,

@@ -49,6 +49,26 @@ pub enum DistillError {
         terms: String,
     },
 
+    /// A gradient that is not a finite number.
+    #[error(
+        "the gradient of step {step} has a norm of {norm}{} (loss {loss}; terms: {terms}); the step was not taken. \
+         Lower optimizer.lr, set max_grad_norm, look at the batch, or let the run go on with \
+         on_not_finite = \"skip\" or \"lower\"",
+        in_a_row(*left_out)
+    )]
+    NotFiniteGradient {
+        /// The optimizer step, from 1.
+        step: usize,
+        /// The global norm.
+        norm: f64,
+        /// The loss of the step's batches.
+        loss: f64,
+        /// Each loss term with its value.
+        terms: String,
+        /// Steps left out before it, in a row.
+        left_out: usize,
+    },
+
     /// A batch source that gives no batches, so that no step can be made.
     #[error("the training data gives no batches; it needs at least one example")]
     NoBatches,
@@ -77,6 +97,19 @@ pub enum DistillError {
         source: std::io::Error,
     },
 
+    /// A checkpoint of a run that was another one.
+    #[error(
+        "the run changed since the checkpoint {} was made: {}. Undo the changes, accept them (--accept-changes), or \
+         start anew (--overwrite)",
+        path.display(), changes.join("; ")
+    )]
+    Changed {
+        /// The checkpoint's folder.
+        path: PathBuf,
+        /// Each place with what was there then and what is there now.
+        changes: Vec<String>,
+    },
+
     /// A checkpoint that is damaged or belongs to another model or configuration.
     #[error("the checkpoint {} cannot be continued from: {reason}", path.display())]
     Checkpoint {
@@ -85,6 +118,13 @@ pub enum DistillError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+fn in_a_row(left_out: usize) -> String {
+    match left_out {
+        0 => String::new(),
+        count => format!(", after {count} steps in a row that were left out for the same"),
+    }
 }
 
 impl DistillError {

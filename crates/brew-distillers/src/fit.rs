@@ -1,17 +1,22 @@
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use brew_config::{ConfigError, TrainingConfig};
+use brew_config::{ConfigError, NotFiniteAction, TrainingConfig};
+use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{ElementConversion, Tensor};
 
 use crate::checkpoint::{Position, RunState};
+use crate::parameters::keyed_by_path;
 use crate::step::{Stepper, clip_global_norm};
 use crate::{
-    BatchSource, CheckpointEvent, DistillError, Hooks, LossTerms, Objective, ObjectiveState, Recipe,
-    StepContext, StepReport, Student, Trainable,
+    BatchSource, CheckpointEvent, Counted, DistillError, Hooks, LossTerms, NotFiniteEvent, Objective,
+    ObjectiveState, Recipe, StepContext, StepReport, Student, Trainable,
 };
+
+/// So many steps in a row without a finite gradient end a run that leaves such steps out.
+const MOST_LEFT_OUT: usize = 10;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -30,8 +35,9 @@ pub struct Trained<B: AutodiffBackend, M: Student<B>> {
 /// the number it holds; with `num_steps` groups carry over the end of an epoch.
 ///
 /// # Errors
-/// [`DistillError::Config`] before anything runs; later whatever the objective, the batches, a
-/// callback or the disk say. The last complete checkpoint stays valid.
+/// [`DistillError::Config`] before anything runs; [`DistillError::Changed`] where the checkpoint to continue
+/// from is of another run; later whatever the objective, the batches, a callback or the disk say, and
+/// [`DistillError::NotFiniteGradient`]. The last complete checkpoint stays valid.
 pub fn fit<B, M, T>(
     trainable: Trainable<B, M>,
     recipe: &Recipe<B, M>,
@@ -46,18 +52,31 @@ where
     let config = &recipe.config;
     ConfigError::from_problems(config.validate())?;
     let plan = Plan::new(config, batches.batches_per_epoch())?;
-    let device = burn::module::Module::<B>::devices(&trainable).into_iter().next().unwrap_or_default();
-    let mut position = Position { step: 0, epoch: 0, batch_in_epoch: 0, batch: 0 };
-    let run_state = |position| RunState { seed: config.seed, total_steps: plan.total_steps, position };
+    hooks.checkpoints = hooks.checkpoints.map(|folder| folder.keeping(config.keep_checkpoints));
+    let device = Module::<B>::devices(&trainable).into_iter().next().unwrap_or_default();
+    let trainable = keyed_by_path::<B, _>(trainable);
+    let mut position = Position::default();
+    let identity = hooks.identity.clone();
+    let run_state = |position| RunState {
+        seed: config.seed,
+        total_steps: plan.total_steps,
+        position,
+        identity: identity.clone(),
+    };
     let new_stepper = |trainable: &Trainable<B, M>| Stepper::new(trainable, recipe);
 
     let resumed = match (&hooks.checkpoints, hooks.resume) {
-        (Some(folder), true) => folder.load(trainable.clone(), run_state(position), &device, new_stepper)?,
+        (Some(folder), true) => {
+            folder.load(&trainable, &run_state(position), hooks.accepts_changes, &device, new_stepper)?
+        }
         _ => None,
     };
     let (mut trainable, mut stepper) = match resumed {
         Some(loaded) => {
-            position = loaded.position;
+            position = plan.within(loaded.position);
+            if objective.keeps_outputs() {
+                recall(objective, batches, position)?;
+            }
             if let Some(state) = loaded.objective {
                 objective
                     .restore(state)
@@ -77,7 +96,7 @@ where
             .map_err(|source| DistillError::Callback { step: position.step, source })?;
     }
     let mut accumulator = GradientsAccumulator::<Trainable<B, M>>::new();
-    let mut accumulated = 0;
+    let mut group: Vec<Computed<B, T>> = Vec::new();
     let mut window = Window::new(position.step);
     let mut interrupted = false;
 
@@ -93,26 +112,33 @@ where
                 batch: position.batch,
             };
             let terms = objective.loss(&trainable, &item.batch, &context)?;
-            let group = plan.group_size(position.batch_in_epoch - accumulated.min(position.batch_in_epoch));
-            if let Some(total) = terms.total() {
-                window.add(&terms, &total, item.examples);
-                let loss = if group == 1 { total } else { total.div_scalar(group as f64) };
+            let size = plan.group_size(position.batch_in_epoch - group.len().min(position.batch_in_epoch));
+            let total = terms.total();
+            if let Some(total) = &total {
+                let loss = if size == 1 { total.clone() } else { total.clone().div_scalar(size as f64) };
                 let gradients = GradientsParams::from_grads(loss.backward(), &trainable);
                 accumulator.accumulate(&trainable, gradients);
             }
-            accumulated += 1;
+            group.push(Computed::new(item, &terms, total));
             position.batch += 1;
             position.batch_in_epoch += 1;
-            if accumulated < group {
+            if group.len() < size {
                 continue;
             }
 
+            let computed = std::mem::take(&mut group);
             let mut gradients = accumulator.grads();
-            accumulated = 0;
             let norm = clip_global_norm::<B, M>(&trainable.student, &mut gradients, config.max_grad_norm);
-            let factor = recipe.factor(position.step, plan.total_steps);
-            trainable = stepper.step(trainable, gradients, factor);
+            let factor =
+                recipe.factor(position.step, plan.total_steps) * 0.5f64.powi(position.halvings as i32);
             position.step += 1;
+            if norm.is_finite() {
+                trainable = stepper.step(trainable, gradients, factor);
+                position.left_out = 0;
+                computed.into_iter().for_each(|one| window.add(one));
+            } else {
+                leave_out(config.on_not_finite, &mut position, computed, batches, norm, &mut hooks)?;
+            }
 
             let finished = position.step == plan.total_steps;
             interrupted = !finished && hooks.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
@@ -141,6 +167,68 @@ where
         position.batch_in_epoch = 0;
     }
     Ok(Trained { trainable, steps: position.step, interrupted })
+}
+
+/// Goes through the batches before `position`, so that the teachers keep of each example what the process that
+/// came to it first kept.
+fn recall<B, M, T>(
+    objective: &mut dyn Objective<B, M, T>,
+    batches: &dyn BatchSource<T>,
+    position: Position,
+) -> Result<(), DistillError>
+where
+    B: AutodiffBackend,
+    M: Student<B>,
+{
+    for epoch in 0..=position.epoch {
+        let done = if epoch == position.epoch { position.batch_in_epoch } else { usize::MAX };
+        for item in batches.epoch(epoch, 0).take(done) {
+            objective.recall(&item?.batch)?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells of a step whose gradient is not finite, with its batches, and ends the run where it has to.
+fn leave_out<B, M, T>(
+    action: NotFiniteAction,
+    position: &mut Position,
+    computed: Vec<Computed<B, T>>,
+    batches: &dyn BatchSource<T>,
+    norm: f64,
+    hooks: &mut Hooks<'_, M>,
+) -> Result<(), DistillError>
+where
+    B: AutodiffBackend,
+{
+    let step = position.step;
+    let descriptions = computed.iter().map(|one| batches.describe(&one.batch)).collect();
+    // What was computed since the last report was told already, or is in the running window.
+    let mut sums = Window::new(step);
+    computed.into_iter().for_each(|one| sums.add(one));
+    let (loss, terms) = sums.means();
+    let event =
+        NotFiniteEvent { step, epoch: position.epoch, loss, terms, norm, action, batches: descriptions };
+    for callback in &mut hooks.callbacks {
+        callback.on_not_finite(&event).map_err(|source| DistillError::Callback { step, source })?;
+    }
+    if action == NotFiniteAction::Stop || position.left_out + 1 >= MOST_LEFT_OUT {
+        let left_out = position.left_out;
+        return Err(DistillError::NotFiniteGradient {
+            step,
+            norm,
+            loss,
+            terms: shown(&event.terms),
+            left_out,
+        });
+    }
+    position.left_out += 1;
+    position.halvings += u32::from(action == NotFiniteAction::Lower);
+    Ok(())
+}
+
+fn shown(terms: &[(String, f64)]) -> String {
+    terms.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Calls the callbacks and, where the run has a folder, completes a checkpoint.
@@ -231,12 +319,38 @@ impl Plan {
         }
     }
 
+    /// A saved position in a run whose epochs may have become shorter.
+    fn within(&self, position: Position) -> Position {
+        let batch_in_epoch = position.batch_in_epoch.min(self.batches_per_epoch);
+        self.next(Position { batch_in_epoch, ..position })
+    }
+
     /// Where a run continues after this position.
     fn next(&self, position: Position) -> Position {
         if position.batch_in_epoch == self.batches_per_epoch {
             Position { epoch: position.epoch + 1, batch_in_epoch: 0, ..position }
         } else {
             position
+        }
+    }
+}
+
+/// A micro-batch whose gradient is in the group's.
+struct Computed<B: AutodiffBackend, T> {
+    batch: T,
+    examples: usize,
+    total: Option<Tensor<B::InnerBackend, 1>>,
+    terms: Vec<(String, Tensor<B::InnerBackend, 1>)>,
+}
+
+impl<B: AutodiffBackend, T> Computed<B, T> {
+    fn new(item: Counted<T>, terms: &LossTerms<B>, total: Option<Tensor<B, 1>>) -> Self {
+        let values = terms.terms().iter().map(|term| (term.name.clone(), term.value.clone().inner()));
+        Self {
+            batch: item.batch,
+            examples: item.examples,
+            terms: values.collect(),
+            total: total.map(Tensor::inner),
         }
     }
 }
@@ -264,24 +378,33 @@ impl<B: AutodiffBackend> Window<B> {
         }
     }
 
-    fn add(&mut self, terms: &LossTerms<B>, total: &Tensor<B, 1>, examples: usize) {
-        let total = total.clone().inner();
+    fn add<T>(&mut self, computed: Computed<B, T>) {
+        // A batch of which no term counts was not trained on.
+        let Some(total) = computed.total else { return };
         self.total = Some(match self.total.take() {
             Some(sum) => sum + total,
             None => total,
         });
-        for term in terms.terms() {
-            let value = term.value.clone().inner();
-            match self.terms.iter_mut().find(|(name, ..)| *name == term.name) {
+        for (name, value) in computed.terms {
+            match self.terms.iter_mut().find(|(known, ..)| *known == name) {
                 Some((_, sum, count)) => {
                     *sum = sum.clone() + value;
                     *count += 1;
                 }
-                None => self.terms.push((term.name.clone(), value, 1)),
+                None => self.terms.push((name, value, 1)),
             }
         }
         self.batches += 1;
-        self.examples += examples;
+        self.examples += computed.examples;
+    }
+
+    /// Reads back the mean loss and the mean of each term.
+    fn means(self) -> (f64, Vec<(String, f64)>) {
+        let mean = |sum: Tensor<B::InnerBackend, 1>, count: usize| {
+            sum.into_scalar().elem::<f64>() / count.max(1) as f64
+        };
+        let loss = self.total.map_or(0.0, |sum| mean(sum, self.batches));
+        (loss, self.terms.into_iter().map(|(name, sum, count)| (name, mean(sum, count))).collect())
     }
 
     /// Reads the means back and starts the next window.
@@ -293,19 +416,14 @@ impl<B: AutodiffBackend> Window<B> {
         grad_norm: f64,
     ) -> Result<StepReport, DistillError> {
         let done = std::mem::replace(self, Self::new(position.step));
-        let mean = |sum: Tensor<B::InnerBackend, 1>, count: usize| {
-            sum.into_scalar().elem::<f64>() / count.max(1) as f64
-        };
-        let loss = done.total.map_or(0.0, |sum| mean(sum, done.batches));
-        let terms: Vec<(String, f64)> =
-            done.terms.into_iter().map(|(name, sum, count)| (name, mean(sum, count))).collect();
+        let (first_step, examples, started) = (done.first_step, done.examples, done.started);
+        let (loss, terms) = done.means();
         if !loss.is_finite() {
-            let terms = terms.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>();
             return Err(DistillError::NotFinite {
                 value: loss,
-                from: done.first_step + 1,
+                from: first_step + 1,
                 to: position.step,
-                terms: terms.join(", "),
+                terms: shown(&terms),
             });
         }
         Ok(StepReport {
@@ -316,8 +434,8 @@ impl<B: AutodiffBackend> Window<B> {
             terms,
             lr,
             grad_norm,
-            examples: done.examples,
-            seconds: done.started.elapsed().as_secs_f64(),
+            examples,
+            seconds: started.elapsed().as_secs_f64(),
         })
     }
 }

@@ -3,6 +3,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use brew_config::NotFiniteAction;
+use serde_json::Value;
+
 use crate::CheckpointFolder;
 
 /// What went wrong in a callback.
@@ -29,6 +32,25 @@ pub struct StepReport {
     pub examples: usize,
     /// Seconds since the last report.
     pub seconds: f64,
+}
+
+/// A step whose gradient is not a finite number, and which was not taken.
+#[derive(Debug, Clone)]
+pub struct NotFiniteEvent {
+    /// The optimizer step, from 1.
+    pub step: usize,
+    /// Its epoch, from 0.
+    pub epoch: usize,
+    /// The weighted loss of its batches.
+    pub loss: f64,
+    /// Every loss term, unweighted, in order.
+    pub terms: Vec<(String, f64)>,
+    /// The global gradient norm.
+    pub norm: f64,
+    /// What the configuration asks for.
+    pub action: NotFiniteAction,
+    /// The batches of the step, as [`BatchSource::describe`](crate::BatchSource::describe) says them.
+    pub batches: Vec<Value>,
 }
 
 /// A checkpoint about to be completed.
@@ -72,6 +94,15 @@ pub trait Callback<M> {
         Ok(())
     }
 
+    /// After a step that was not taken because its gradient is not finite, before the run goes on or ends.
+    ///
+    /// # Errors
+    /// Any error stops the run.
+    fn on_not_finite(&mut self, event: &NotFiniteEvent) -> Result<(), CallbackError> {
+        let _ = event;
+        Ok(())
+    }
+
     /// At each checkpoint, with the student as it stands. The value is a score, higher is better, by
     /// which the best checkpoint is chosen.
     ///
@@ -92,12 +123,21 @@ pub struct Hooks<'a, M> {
     pub(crate) callbacks: Vec<Box<dyn Callback<M> + 'a>>,
     pub(crate) checkpoints: Option<CheckpointFolder>,
     pub(crate) resume: bool,
+    pub(crate) identity: Value,
+    pub(crate) accepts_changes: bool,
     pub(crate) stop: Option<Arc<AtomicBool>>,
 }
 
 impl<M> Default for Hooks<'_, M> {
     fn default() -> Self {
-        Self { callbacks: Vec::new(), checkpoints: None, resume: false, stop: None }
+        Self {
+            callbacks: Vec::new(),
+            checkpoints: None,
+            resume: false,
+            identity: Value::Null,
+            accepts_changes: false,
+            stop: None,
+        }
     }
 }
 
@@ -125,6 +165,21 @@ impl<'a, M> Hooks<'a, M> {
     #[must_use]
     pub fn resuming(mut self, resume: bool) -> Self {
         self.resume = resume;
+        self
+    }
+
+    /// Says what the run is, beyond its training configuration's seed and steps: its configuration, sums of its
+    /// data. Each checkpoint holds it, and a run that is another one does not continue from it.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Value) -> Self {
+        self.identity = identity;
+        self
+    }
+
+    /// Continues even where the run is no longer what it was; the differences are logged as a warning.
+    #[must_use]
+    pub fn accepting_changes(mut self, accepts: bool) -> Self {
+        self.accepts_changes = accepts;
         self
     }
 

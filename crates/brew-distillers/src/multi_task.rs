@@ -4,6 +4,7 @@ use brew_config::{ConfigError, DistillationConfig, Problem};
 use brew_losses::LossRegistry;
 use brew_random::Key;
 use burn::tensor::backend::AutodiffBackend;
+use serde_json::{Value, json};
 
 use crate::comparison::Comparison;
 use crate::distillation::Outputs;
@@ -92,6 +93,17 @@ where
     B: AutodiffBackend,
     M: Student<B>,
 {
+    fn keeps_outputs(&self) -> bool {
+        self.tasks.iter().any(|task| task.teachers.keeps_outputs())
+    }
+
+    fn recall(&mut self, batch: &TaskBatch<T>) -> Result<(), DistillError> {
+        match self.tasks.get(batch.task) {
+            Some(task) => task.teachers.recall(&batch.batch, self.comparison.wants()),
+            None => Ok(()),
+        }
+    }
+
     fn loss(
         &mut self,
         trainable: &Trainable<B, M>,
@@ -192,6 +204,10 @@ impl<T> BatchSource<TaskBatch<T>> for TaskBatches<'_, T> {
             let counted = cursors[task].next()?;
             Ok(Counted { examples: counted.examples, batch: TaskBatch { task, batch: counted.batch } })
         }))
+    }
+
+    fn describe(&self, batch: &TaskBatch<T>) -> Value {
+        json!({ "task": batch.task, "batch": self.sources[batch.task].describe(&batch.batch) })
     }
 }
 

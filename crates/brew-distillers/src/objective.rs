@@ -99,6 +99,21 @@ pub trait Objective<B: AutodiffBackend, M: Student<B>, T> {
         context: &StepContext,
     ) -> Result<LossTerms<B>, DistillError>;
 
+    /// Whether a teacher of the objective keeps its outputs: see [`Teacher::keeps_outputs`](crate::Teacher::keeps_outputs).
+    fn keeps_outputs(&self) -> bool {
+        false
+    }
+
+    /// Lets the teachers keep their outputs of a batch that an earlier process of the run had: see
+    /// [`Teacher::recall`](crate::Teacher::recall).
+    ///
+    /// # Errors
+    /// Whatever keeps a teacher from being run.
+    fn recall(&mut self, batch: &T) -> Result<(), DistillError> {
+        let _ = batch;
+        Ok(())
+    }
+
     /// What the objective keeps between batches besides what is trained, for a checkpoint; `None` where it
     /// keeps nothing.
     fn state(&self) -> Option<ObjectiveState> {

@@ -50,6 +50,14 @@ where
     fn outputs(&self, batch: &SplitBatch<S, T>, wants: Wants) -> Result<AdaptorOutput<B>, DistillError> {
         self.0.outputs(&batch.teacher, wants)
     }
+
+    fn keeps_outputs(&self) -> bool {
+        self.0.keeps_outputs()
+    }
+
+    fn recall(&self, batch: &SplitBatch<S, T>, wants: Wants) -> Result<(), DistillError> {
+        self.0.recall(&batch.teacher, wants)
+    }
 }
 
 /// A teacher of batches that are its outputs already.
@@ -105,6 +113,14 @@ where
         }
         let output = self.teacher.outputs(batch, wants)?;
         align(output, &(self.alignment)(batch))
+    }
+
+    fn keeps_outputs(&self) -> bool {
+        self.teacher.keeps_outputs()
+    }
+
+    fn recall(&self, batch: &T, wants: Wants) -> Result<(), DistillError> {
+        self.teacher.recall(batch, wants)
     }
 }
 

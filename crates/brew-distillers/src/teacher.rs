@@ -11,6 +11,22 @@ pub trait Teacher<B: Backend, T> {
     /// # Errors
     /// Whatever keeps the teacher from being run.
     fn outputs(&self, batch: &T, wants: Wants) -> Result<AdaptorOutput<B>, DistillError>;
+
+    /// Whether outputs are kept and given again for the same example in another batch.
+    fn keeps_outputs(&self) -> bool {
+        false
+    }
+
+    /// Keeps the outputs of a batch that an earlier process of the run had, where they are not kept already. The
+    /// last bits of an example's outputs depend on the batch it is in, so that a continued run has to compute
+    /// what it lacks in the batches in which it was first computed.
+    ///
+    /// # Errors
+    /// As [`outputs`](Self::outputs).
+    fn recall(&self, batch: &T, wants: Wants) -> Result<(), DistillError> {
+        let _ = (batch, wants);
+        Ok(())
+    }
 }
 
 /// Any closure of the right shape, such as one that reads outputs from a file.

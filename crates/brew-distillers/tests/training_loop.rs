@@ -4,98 +4,17 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use brew_config::{DistillationConfig, OptimizerConfig, ScheduleConfig, ScheduleName, TrainingConfig};
+use brew_config::{DistillationConfig, TrainingConfig};
 use brew_distillers::{
-    Adaptor, AdaptorOutput, BasicDistiller, BasicTrainer, Callback, CallbackError, CheckpointFolder, Counted,
-    DistillError, ForwardContext, Hooks, ModelTeacher, StepReport,
+    Adaptor, BasicDistiller, BasicTrainer, Callback, CallbackError, CheckpointFolder, Hooks, ModelTeacher,
+    StepReport,
 };
-use brew_losses::cross_entropy;
-use brew_random::Key;
 use brew_testkit::{TestAutodiffBackend as AB, TestBackend as B};
-use burn::module::{AutodiffModule, Param};
 use burn::nn::Linear;
-use burn::tensor::backend::Backend;
-use burn::tensor::{Int, Tensor, TensorData};
 
-const INPUTS: usize = 6;
-const CLASSES: usize = 3;
+mod linear;
 
-#[derive(Clone, Debug)]
-struct Batch<X: Backend> {
-    inputs: Tensor<X, 2>,
-    labels: Tensor<X, 1, Int>,
-}
-
-fn model<X: Backend>(seed: u64) -> Linear<X> {
-    let device = Default::default();
-    let weight = TensorData::new(Key::new(seed).normal(INPUTS * CLASSES, 0.5), [INPUTS, CLASSES]);
-    Linear {
-        weight: Param::from_tensor(Tensor::from_data(weight, &device)),
-        bias: Some(Param::from_tensor(Tensor::zeros([CLASSES], &device))),
-    }
-}
-
-/// `count` batches of `size` examples, the same examples in the same order for every `size`.
-fn batches(count: usize, size: usize) -> Vec<Counted<Batch<AB>>> {
-    let device = Default::default();
-    let values = Key::new(9).normal(count * size * INPUTS, 1.0);
-    (0..count)
-        .map(|index| {
-            let rows = values[index * size * INPUTS..(index + 1) * size * INPUTS].to_vec();
-            let labels: Vec<i64> = (0..size).map(|row| ((index * size + row) % CLASSES) as i64).collect();
-            let batch = Batch {
-                inputs: Tensor::from_data(TensorData::new(rows, [size, INPUTS]), &device),
-                labels: Tensor::from_data(TensorData::new(labels, [size]), &device),
-            };
-            Counted { batch, examples: size }
-        })
-        .collect()
-}
-
-struct LinearAdaptor;
-
-impl<X: Backend> Adaptor<X, Linear<X>, Batch<X>> for LinearAdaptor {
-    fn adapt(
-        &self,
-        model: &Linear<X>,
-        batch: &Batch<X>,
-        _context: ForwardContext,
-    ) -> Result<AdaptorOutput<X>, DistillError> {
-        let logits = model.forward(batch.inputs.clone());
-        let loss = cross_entropy(logits.clone(), batch.labels.clone());
-        Ok(AdaptorOutput { losses: vec![loss], ..AdaptorOutput::from_logits(logits) })
-    }
-}
-
-fn config(epochs: usize, accumulation: usize) -> TrainingConfig {
-    TrainingConfig {
-        num_epochs: epochs,
-        gradient_accumulation_steps: accumulation,
-        max_grad_norm: 1.0,
-        log_every: 1,
-        optimizer: OptimizerConfig { lr: 0.05, ..OptimizerConfig::default() },
-        schedule: ScheduleConfig {
-            name: ScheduleName::Linear,
-            warmup_ratio: 0.1,
-            ..ScheduleConfig::default()
-        },
-        ..TrainingConfig::default()
-    }
-}
-
-fn weights(model: &Linear<B>) -> Vec<f32> {
-    model.weight.val().into_data().to_vec().unwrap()
-}
-
-/// Trains from seed 1 and gives the final weights and the number of steps.
-fn train(
-    config: TrainingConfig,
-    batches: &Vec<Counted<Batch<AB>>>,
-    hooks: Hooks<'_, Linear<AB>>,
-) -> (Vec<f32>, usize) {
-    let trained = BasicTrainer::new(config, LinearAdaptor).train(model::<AB>(1), batches, hooks).unwrap();
-    (weights(&trained.trainable.student.valid()), trained.steps)
-}
+use linear::{Batch, LinearAdaptor, batches, config, model, train};
 
 fn assert_close(a: &[f32], b: &[f32]) {
     brew_testkit::assert_close(a, b, 1e-5, 1e-6, "weights");
@@ -186,17 +105,6 @@ fn a_stopped_and_resumed_run_ends_where_an_uninterrupted_one_does() {
     let (resumed, steps) = train(config(4, 2), &data, hooks);
     assert_eq!(steps, 12);
     assert_eq!(resumed, expected, "bit for bit");
-}
-
-#[test]
-fn a_checkpoint_of_another_seed_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let hooks = || Hooks::new().with_checkpoints(CheckpointFolder::new(folder.path())).resuming(true);
-    train(config(1, 1), &batches(2, 4), hooks());
-    let other = TrainingConfig { seed: 8, ..config(1, 1) };
-    let error =
-        BasicTrainer::new(other, LinearAdaptor).train(model::<AB>(1), &batches(2, 4), hooks()).unwrap_err();
-    assert!(error.to_string().contains("seed 0"), "{error}");
 }
 
 #[test]

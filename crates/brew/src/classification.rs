@@ -13,6 +13,7 @@ use brew_models::{
 };
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use serde_json::{Value, json};
 
 use crate::model::{Rows, each_row};
 
@@ -171,6 +172,20 @@ pub(crate) fn encoder_input<B: Backend>(batch: &Batch<B>) -> EncoderInput<B> {
     }
 }
 
+/// The examples of a batch: the number of each in its file, from 0, and its token ids.
+pub(crate) fn describe<B: Backend>(batch: &Batch<B>) -> Value {
+    let ids: Vec<i64> = batch.input_ids.to_data().iter::<i64>().collect();
+    let mask: Vec<f32> = batch.attention_mask.to_data().iter::<f32>().collect();
+    let length = batch.length().max(1);
+    let rows = batch.ids.iter().zip(ids.chunks(length).zip(mask.chunks(length)));
+    let examples = rows.map(|(id, (tokens, mask))| {
+        let real: Vec<i64> =
+            tokens.iter().zip(mask).filter(|(_, mask)| **mask != 0.0).map(|(token, _)| *token).collect();
+        json!({ "example": id, "token_ids": real })
+    });
+    Value::Array(examples.collect())
+}
+
 /// Tokenized examples as batches on a device, in a new order each epoch.
 #[derive(Debug, Clone)]
 pub struct TextBatches<B: Backend> {
@@ -212,6 +227,10 @@ impl<B: Backend> BatchSource<Batch<B>> for TextBatches<B> {
             let batch = self.collator.collate(&features, &self.device);
             Ok(Counted { batch, examples: indices.len() })
         }))
+    }
+
+    fn describe(&self, batch: &Batch<B>) -> Value {
+        describe(batch)
     }
 }
 

@@ -44,6 +44,12 @@ pub enum RunError {
         /// The folder.
         path: PathBuf,
     },
+    /// An output folder into which another process writes.
+    #[error("another process writes to {}; wait for it, or choose another training.output_dir", path.display())]
+    OutputLocked {
+        /// The folder.
+        path: PathBuf,
+    },
     /// An output folder that holds files that are no run.
     #[error("{} holds files that are not a run ({found}); choose an empty or new folder", path.display())]
     OutputNotARun {

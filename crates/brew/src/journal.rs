@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 
-use brew_distillers::{CallbackError, StepReport};
-use serde_json::{Value, json};
+use brew_config::NotFiniteAction;
+use brew_distillers::{CallbackError, NotFiniteEvent, StepReport};
+use serde_json::{Map, Value, json};
 
-use crate::output::EventLog;
+use crate::output::{EventLog, RunFolder};
 use crate::{Observer, RunError, TaskReport};
 
 /// Observer and log of one run.
@@ -39,6 +40,31 @@ impl<'a> Journal<'a> {
         Ok(self.write(&event)?)
     }
 
+    /// A step that was not taken: told, logged, and written with its batches to a file of its own.
+    pub(crate) fn not_finite(&self, folder: &RunFolder, event: &NotFiniteEvent) -> Result<(), CallbackError> {
+        let terms: Map<String, Value> =
+            event.terms.iter().map(|(name, value)| (name.clone(), number(*value))).collect();
+        let mut value = json!({
+            "event": "not_finite", "step": event.step, "epoch": event.epoch, "action": event.action,
+            "loss": number(event.loss), "terms": terms, "norm": number(event.norm), "batches": event.batches,
+        });
+        let path = folder.write_not_finite(event.step, &value)?;
+        let what = match event.action {
+            NotFiniteAction::Stop => "the run ends",
+            NotFiniteAction::Skip => "the step is left out",
+            NotFiniteAction::Lower => "the step is left out and the learning rate halved",
+        };
+        self.observer.borrow_mut().note(&format!(
+            "step {}: the gradient has a norm of {} (loss {}); {what}; its batches are in {}",
+            event.step,
+            event.norm,
+            event.loss,
+            path.display()
+        ));
+        value["batches"] = path.display().to_string().into();
+        Ok(self.write(&value)?)
+    }
+
     /// The scores of a file, of one task where there are several.
     pub(crate) fn evaluation(
         &self,
@@ -62,4 +88,9 @@ impl<'a> Journal<'a> {
         self.observer.borrow_mut().end();
         self.write(&json!({"event": "end", "result": result}))
     }
+}
+
+/// A number, or its name where JSON has none for it.
+fn number(value: f64) -> Value {
+    serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number)
 }

@@ -9,6 +9,7 @@ mod backend;
 pub mod classification;
 mod corpus;
 mod error;
+mod identity;
 mod inference;
 mod journal;
 mod model;

@@ -9,8 +9,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use brew_distillers::{
-    BatchSource, Callback, CallbackError, CheckpointEvent, Hooks, MultiTaskDistiller, StepReport,
-    StudentSide, Task, TaskBatches, Trained,
+    BatchSource, Callback, CallbackError, CheckpointEvent, Hooks, MultiTaskDistiller, NotFiniteEvent,
+    StepReport, StudentSide, Task, TaskBatches, Trained,
 };
 use brew_models::LoadOptions;
 use burn::module::{AutodiffModule, Module};
@@ -25,7 +25,7 @@ use crate::teaching::{RunBatch, ensemble, read_batches};
 use crate::train::{evaluate, initial_model, note_initialised, teachers};
 use crate::{
     BackendJob, BackendKind, Keep, Observer, OutputPolicy, Run, RunConfig, RunError, RunKind, TaskKind,
-    TaskModel, TaskReport, dispatch,
+    TaskModel, TaskReport, dispatch, identity,
 };
 
 use check::TaskRuns;
@@ -119,11 +119,13 @@ impl BackendJob for TasksJob<'_> {
             "version": env!("CARGO_PKG_VERSION"), "parameters": parameters, "tasks": tasks,
         }))?;
 
-        let watch = Watch { runs: &runs, journal, device: device.clone() };
+        let watch = Watch { runs: &runs, folder: &folder, journal, device: device.clone() };
         let hooks = Hooks::new()
             .with_callback(&watch)
             .with_checkpoints(folder.checkpoints())
-            .resuming(self.policy == OutputPolicy::Resume)
+            .resuming(self.policy.is_resuming())
+            .accepting_changes(self.policy == OutputPolicy::ResumeChanged)
+            .with_identity(identity::of_tasks(&runs.config, runs.named(), self.backend)?)
             .with_stop(self.stop);
         let trained = distil(&runs, student, teachers, &device, hooks)?;
 
@@ -236,6 +238,7 @@ fn task_models<B: Backend>(student: MultiTaskClassifier<B>) -> impl Iterator<Ite
 /// Tells observer and log what happens, evaluates and exports every task at checkpoints.
 struct Watch<'a, B: AutodiffBackend> {
     runs: &'a TaskRuns,
+    folder: &'a RunFolder,
     journal: Journal<'a>,
     device: B::Device,
 }
@@ -269,6 +272,10 @@ impl<B: AutodiffBackend> Callback<MultiTaskClassifier<B>> for &Watch<'_, B> {
 
     fn on_report(&mut self, report: &StepReport) -> Result<(), CallbackError> {
         self.journal.report(report)
+    }
+
+    fn on_not_finite(&mut self, event: &NotFiniteEvent) -> Result<(), CallbackError> {
+        self.journal.not_finite(self.folder, event)
     }
 
     /// The mean of the scores of the tasks that have a development file.

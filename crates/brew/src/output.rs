@@ -1,7 +1,7 @@
 //! The folder of a run: what is in it, and who may write there.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use brew_distillers::CheckpointFolder;
@@ -16,9 +16,13 @@ const LOG: &str = "log.jsonl";
 const CHECKPOINTS: &str = "checkpoints";
 const MODEL: &str = "model";
 const RESULT: &str = "result.json";
+/// One file a step that was not taken, with its batches.
+const NOT_FINITE: &str = "not-finite";
+/// Held locked while a process writes to the folder. It stays, since another process may hold it open.
+const LOCK: &str = "run.lock";
 
 /// Every name a run writes, the only ones that `--overwrite` removes.
-const OWN: [&str; 5] = [CONFIG, LOG, CHECKPOINTS, MODEL, RESULT];
+const OWN: [&str; 6] = [CONFIG, LOG, CHECKPOINTS, MODEL, RESULT, NOT_FINITE];
 
 /// What to do with an output folder that is not empty.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,30 +34,42 @@ pub enum OutputPolicy {
     Overwrite,
     /// Continue the run in it from its last checkpoint.
     Resume,
+    /// The same even where configuration, models or data are no longer what they were.
+    ResumeChanged,
+}
+
+impl OutputPolicy {
+    /// Whether a run is continued.
+    pub fn is_resuming(self) -> bool {
+        matches!(self, Self::Resume | Self::ResumeChanged)
+    }
 }
 
 /// A run's folder.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct RunFolder {
     root: PathBuf,
+    /// Locked as long as the run lasts; the system lets go of it however the process ends.
+    _lock: fs::File,
 }
 
 impl RunFolder {
     /// Makes the folder ready to be written to.
     pub(crate) fn open(root: &Path, policy: OutputPolicy, config: &Value) -> Result<Self, RunError> {
-        let folder = Self { root: root.to_path_buf() };
-        let is_run = folder.path(CONFIG).exists();
+        let is_run = root.join(CONFIG).exists();
         match policy {
-            OutputPolicy::Resume if !is_run => {
+            _ if policy.is_resuming() && !is_run => {
                 return Err(RunError::NothingToResume { path: root.to_path_buf() });
             }
             OutputPolicy::Fresh if is_run => return Err(RunError::OutputInUse { path: root.to_path_buf() }),
-            OutputPolicy::Resume => {}
-            OutputPolicy::Fresh | OutputPolicy::Overwrite => {
-                fs::create_dir_all(root).map_err(RunError::io("create the output folder", root))?;
-                folder.refuse_foreign_files(is_run)?;
-                folder.remove_own()?;
-            }
+            _ => fs::create_dir_all(root).map_err(RunError::io("create the output folder", root))?,
+        }
+        if !is_run {
+            refuse_foreign_files(root)?;
+        }
+        let folder = Self { root: root.to_path_buf(), _lock: lock(root)? };
+        if !policy.is_resuming() {
+            folder.remove_own()?;
         }
         // Found out now rather than at the first checkpoint.
         tempfile::tempfile_in(root).map_err(RunError::io("write to the output folder", root))?;
@@ -68,21 +84,6 @@ impl RunFolder {
 
     fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
-    }
-
-    fn refuse_foreign_files(&self, is_run: bool) -> Result<(), RunError> {
-        if is_run {
-            return Ok(());
-        }
-        let mut entries = fs::read_dir(&self.root).map_err(RunError::io("read", &self.root))?;
-        match entries.next() {
-            None => Ok(()),
-            Some(entry) => {
-                let entry = entry.map_err(RunError::io("read", &self.root))?;
-                let found = entry.file_name().to_string_lossy().into_owned();
-                Err(RunError::OutputNotARun { path: self.root.clone(), found })
-            }
-        }
     }
 
     fn remove_own(&self) -> Result<(), RunError> {
@@ -107,14 +108,28 @@ impl RunFolder {
         self.path(MODEL)
     }
 
+    /// The run's log, to be written on at its end. A last line that a crash cut off is removed.
     pub(crate) fn log(&self) -> Result<EventLog, RunError> {
         let path = self.path(LOG);
-        let file = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(RunError::io("open", &path))?;
+        let open = || {
+            let mut file =
+                fs::OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path)?;
+            let whole = whole_lines(&mut file)?;
+            file.set_len(whole)?;
+            file.seek(SeekFrom::End(0))?;
+            Ok(file)
+        };
+        let file = open().map_err(RunError::io("open", &path))?;
         Ok(EventLog { path, file })
+    }
+
+    /// Writes what there is to know of a step that was not taken, and gives the file.
+    pub(crate) fn write_not_finite(&self, step: usize, event: &Value) -> Result<PathBuf, RunError> {
+        let folder = self.path(NOT_FINITE);
+        fs::create_dir_all(&folder).map_err(RunError::io("create", &folder))?;
+        let name = format!("{NOT_FINITE}/step-{step:08}.json");
+        self.write_json(&name, event)?;
+        Ok(self.path(&name))
     }
 
     pub(crate) fn write_result(&self, result: &Value) -> Result<(), RunError> {
@@ -125,7 +140,7 @@ impl RunFolder {
         let path = self.path(name);
         let failed = RunError::io("write", &path);
         let write = || {
-            let mut file = tempfile::NamedTempFile::new_in(&self.root)?;
+            let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(&self.root))?;
             serde_json::to_writer_pretty(&mut file, value)?;
             file.write_all(b"\n")?;
             file.as_file().sync_all()?;
@@ -134,6 +149,53 @@ impl RunFolder {
         };
         write().map_err(failed)
     }
+}
+
+fn refuse_foreign_files(root: &Path) -> Result<(), RunError> {
+    for entry in fs::read_dir(root).map_err(RunError::io("read", root))? {
+        let found = entry.map_err(RunError::io("read", root))?.file_name().to_string_lossy().into_owned();
+        if found != LOCK {
+            return Err(RunError::OutputNotARun { path: root.to_path_buf(), found });
+        }
+    }
+    Ok(())
+}
+
+/// Takes the folder for this process.
+fn lock(root: &Path) -> Result<fs::File, RunError> {
+    let path = root.join(LOCK);
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(RunError::io("write to the output folder", root))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(RunError::OutputLocked { path: root.to_path_buf() }),
+        Err(fs::TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
+            log::warn!("{} cannot be locked here: start no second run in its folder", path.display());
+            Ok(file)
+        }
+        Err(fs::TryLockError::Error(error)) => Err(RunError::io("lock", path)(error)),
+    }
+}
+
+/// The length of a file up to the end of its last whole line.
+fn whole_lines(file: &mut fs::File) -> std::io::Result<u64> {
+    const PART: u64 = 1 << 12;
+    let mut end = file.seek(SeekFrom::End(0))?;
+    while end > 0 {
+        let start = end.saturating_sub(PART);
+        let mut part = vec![0; (end - start) as usize];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(&mut part)?;
+        if let Some(at) = part.iter().rposition(|&byte| byte == b'\n') {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
 }
 
 /// JSON lines, each written whole.
@@ -201,14 +263,14 @@ mod tests {
     #[test]
     fn a_folder_with_a_run_is_refused_unless_told_otherwise() {
         let root = tempfile::tempdir().unwrap();
-        open(root.path(), OutputPolicy::Fresh).unwrap();
+        drop(open(root.path(), OutputPolicy::Fresh).unwrap());
         fs::write(root.path().join(RESULT), "{}").unwrap();
         let error = open(root.path(), OutputPolicy::Fresh).unwrap_err();
         assert!(
             error.to_string().contains("--resume") && error.to_string().contains("--overwrite"),
             "{error}"
         );
-        open(root.path(), OutputPolicy::Resume).unwrap();
+        drop(open(root.path(), OutputPolicy::Resume).unwrap());
         assert!(root.path().join(RESULT).exists());
         open(root.path(), OutputPolicy::Overwrite).unwrap();
         assert!(!root.path().join(RESULT).exists());
@@ -239,5 +301,36 @@ mod tests {
         fs::write(&file, "").unwrap();
         let error = open(&file.join("run"), OutputPolicy::Fresh).unwrap_err();
         assert!(matches!(error, RunError::Io { .. }), "{error}");
+    }
+
+    #[test]
+    fn two_processes_do_not_write_to_one_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let first = open(root.path(), OutputPolicy::Fresh).unwrap();
+        for policy in [OutputPolicy::Resume, OutputPolicy::Overwrite] {
+            let error = open(root.path(), policy).unwrap_err();
+            assert!(matches!(error, RunError::OutputLocked { .. }), "{error}");
+        }
+        drop(first);
+        open(root.path(), OutputPolicy::Resume).unwrap();
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_is_removed_and_the_others_stay() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = open(root.path(), OutputPolicy::Fresh).unwrap();
+        let path = root.path().join(LOG);
+        let long = format!("{}\n", "x".repeat(10_000));
+        for (before, after) in [
+            ("", ""),
+            ("{\"a\"", ""),
+            ("{}\n", "{}\n"),
+            ("{}\n{}\n{\"event", "{}\n{}\n"),
+            (&format!("{long}{}", "y".repeat(9_000)), &long),
+        ] {
+            fs::write(&path, before).unwrap();
+            folder.log().unwrap().write(&json!(1)).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), format!("{after}1\n"));
+        }
     }
 }

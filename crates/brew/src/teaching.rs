@@ -14,7 +14,7 @@ use brew_models::EncoderConfig;
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 
-use crate::classification::TextBatches;
+use crate::classification::{TextBatches, describe};
 use crate::{Run, RunError, TaskModel, TaskModelAdaptor};
 
 /// A batch as the student reads it, and for each teacher with tokens of its own as that one does.
@@ -51,14 +51,12 @@ pub(crate) fn distil<B: AutodiffBackend>(
     let batches = read_batches(run, batches);
     let adaptor = StudentSide::new(adapt::<B>);
     if let Some(emd) = &run.config.emd {
-        let only = members::<B>(run, teachers).swap_remove(0);
-        let only = move |batch: &RunBatch<B>, wants: Wants| only.outputs(batch, wants);
+        let only = Only(members::<B>(run, teachers).swap_remove(0));
         let distiller = EmdDistiller::new(training, distillation, emd.clone(), only, adaptor)?;
         return Ok(distiller.train(student, &batches, hooks)?);
     }
     if let Some(crd) = &run.config.crd {
-        let only = members::<B>(run, teachers).swap_remove(0);
-        let only = move |batch: &RunBatch<B>, wants: Wants| only.outputs(batch, wants);
+        let only = Only(members::<B>(run, teachers).swap_remove(0));
         let inputs = crd_inputs(run);
         let distiller = CrdDistiller::new(training, distillation, crd.clone(), inputs, only, adaptor)?;
         return Ok(distiller.train(student, &batches, hooks)?);
@@ -67,6 +65,27 @@ pub(crate) fn distil<B: AutodiffBackend>(
     let ensemble = ensemble::<B>(run, teachers)?;
     let distiller = MultiTeacherDistiller::new(training, distillation, ensemble, adaptor)?;
     Ok(distiller.train(student, &batches, hooks)?)
+}
+
+/// The one teacher of a distiller that has no other.
+struct Only<B: AutodiffBackend>(Box<dyn Teacher<B::InnerBackend, RunBatch<B>>>);
+
+impl<B: AutodiffBackend> Teacher<B::InnerBackend, RunBatch<B>> for Only<B> {
+    fn outputs(
+        &self,
+        batch: &RunBatch<B>,
+        wants: Wants,
+    ) -> Result<AdaptorOutput<B::InnerBackend>, DistillError> {
+        self.0.outputs(batch, wants)
+    }
+
+    fn keeps_outputs(&self) -> bool {
+        self.0.keeps_outputs()
+    }
+
+    fn recall(&self, batch: &RunBatch<B>, wants: Wants) -> Result<(), DistillError> {
+        self.0.recall(batch, wants)
+    }
 }
 
 /// What CRD has to know of the run: widths of the compared states, training texts and their classes.
@@ -114,6 +133,7 @@ pub(crate) fn read_batches<B: AutodiffBackend>(
         let readings = run.readings.iter().map(|one| one.as_ref().map(|own| own.read(&batch))).collect();
         Ok(SplitBatch { student: batch, teacher: readings })
     })
+    .with_description(|batch| describe(&batch.student))
 }
 
 /// The teachers of a run as one, weighted as it says.

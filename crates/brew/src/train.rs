@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use brew_distillers::{BasicTrainer, Callback, CallbackError, CheckpointEvent, Hooks, StepReport, Trained};
+use brew_distillers::{
+    BasicTrainer, Callback, CallbackError, CheckpointEvent, Hooks, NotFiniteEvent, StepReport, Trained,
+};
 use brew_models::LoadOptions;
 use brew_random::Key;
 use burn::module::{AutodiffModule, Module};
@@ -20,7 +22,7 @@ use crate::output::{RunFolder, model_in};
 use crate::teaching::distil;
 use crate::{
     BackendJob, BackendKind, Keep, Observer, OutputPolicy, Run, RunConfig, RunError, RunKind, TaskKind,
-    TaskModel, TaskModelAdaptor, TaskReport, dispatch,
+    TaskModel, TaskModelAdaptor, TaskReport, dispatch, identity,
 };
 
 /// How a run ended, as `result.json` holds it.
@@ -103,11 +105,14 @@ impl BackendJob for TrainJob<'_> {
         }))?;
 
         let batches = run.batches::<B>(&device)?;
-        let watch = Watch { run: &run, journal, device: device.clone(), last: RefCell::default() };
+        let watch =
+            Watch { run: &run, folder: &folder, journal, device: device.clone(), last: RefCell::default() };
         let hooks = Hooks::new()
             .with_callback(&watch)
             .with_checkpoints(folder.checkpoints())
-            .resuming(self.policy == OutputPolicy::Resume)
+            .resuming(self.policy.is_resuming())
+            .accepting_changes(self.policy == OutputPolicy::ResumeChanged)
+            .with_identity(identity::of_run(&run, self.backend)?)
             .with_stop(self.stop);
         let trained = match run.kind() {
             RunKind::Train => {
@@ -223,6 +228,7 @@ fn chosen_model<B: AutodiffBackend>(
 /// Tells observer and log what happens, evaluates and exports at checkpoints.
 struct Watch<'a, B: AutodiffBackend> {
     run: &'a Run,
+    folder: &'a RunFolder,
     journal: Journal<'a>,
     device: B::Device,
     /// The step of the last checkpoint of this process, and its report on the development file.
@@ -263,6 +269,10 @@ impl<B: AutodiffBackend> Callback<TaskModel<B>> for &Watch<'_, B> {
 
     fn on_report(&mut self, report: &StepReport) -> Result<(), CallbackError> {
         self.journal.report(report)
+    }
+
+    fn on_not_finite(&mut self, event: &NotFiniteEvent) -> Result<(), CallbackError> {
+        self.journal.not_finite(self.folder, event)
     }
 
     fn on_checkpoint(

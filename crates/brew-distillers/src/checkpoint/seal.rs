@@ -1,0 +1,138 @@
+//! The seal of a checkpoint: the size and the SHA-256 of each of its files.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{sync_folder, write_atomically};
+use crate::DistillError;
+
+/// The file that holds the seal.
+pub(super) const SEAL: &str = "seal.json";
+
+/// What a file was when the checkpoint was completed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Sealed {
+    bytes: u64,
+    sha256: String,
+}
+
+/// The files of a checkpoint by their paths below its folder, parts joined by `/`.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Seal {
+    files: BTreeMap<String, Sealed>,
+}
+
+/// Flushes every file below a folder to the disk and writes the seal.
+pub(super) fn seal(folder: &Path) -> Result<(), DistillError> {
+    let mut seal = Seal::default();
+    visit(folder, "", &mut seal)?;
+    let json = serde_json::to_vec_pretty(&seal).expect("names and numbers are JSON");
+    write_atomically(&folder.join(SEAL), &json)
+}
+
+/// What differs from the seal, if anything.
+pub(super) fn broken(folder: &Path) -> Option<String> {
+    let seal: Seal = match fs::read(folder.join(SEAL)) {
+        Ok(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(seal) => seal,
+            Err(error) => return Some(format!("{SEAL} is damaged ({error})")),
+        },
+        Err(error) => return Some(format!("{SEAL} cannot be read ({error})")),
+    };
+    seal.files.iter().find_map(|(name, expected)| {
+        let path = folder.join(name);
+        match fs::metadata(&path) {
+            Err(error) => return Some(format!("{name} cannot be read ({error})")),
+            Ok(now) if now.len() != expected.bytes => {
+                let (now, expected) = (now.len(), expected.bytes);
+                return Some(format!("{name} has {now} bytes where {expected} were written"));
+            }
+            Ok(_) => {}
+        }
+        match sha256(&path) {
+            Err(error) => Some(format!("{name} cannot be read ({error})")),
+            Ok(now) if now != expected.sha256 => Some(format!("{name} is not what was written (SHA-256)")),
+            Ok(_) => None,
+        }
+    })
+}
+
+fn visit(folder: &Path, within: &str, seal: &mut Seal) -> Result<(), DistillError> {
+    for entry in fs::read_dir(folder).map_err(DistillError::io("read", folder))? {
+        let entry = entry.map_err(DistillError::io("read", folder))?;
+        let path = entry.path();
+        let name = format!("{within}{}", entry.file_name().to_string_lossy());
+        if path.is_dir() {
+            visit(&path, &format!("{name}/"), seal)?;
+        } else {
+            let file = File::open(&path).map_err(DistillError::io("read", &path))?;
+            file.sync_all().map_err(DistillError::io("sync", &path))?;
+            let bytes = file.metadata().map_err(DistillError::io("read", &path))?.len();
+            let sha256 = sha256(&path).map_err(DistillError::io("read", &path))?;
+            seal.files.insert(name, Sealed { bytes, sha256 });
+        }
+    }
+    sync_folder(folder)
+}
+
+/// The SHA-256 of a file in hexadecimal digits.
+fn sha256(path: &Path) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            count => digest.update(&buffer[..count]),
+        }
+    }
+    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealed() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("model")).unwrap();
+        fs::write(folder.path().join("model/weights"), b"0123456789").unwrap();
+        fs::write(folder.path().join("state.json"), b"{}").unwrap();
+        seal(folder.path()).unwrap();
+        folder
+    }
+
+    #[test]
+    fn what_was_written_is_whole() {
+        assert_eq!(broken(sealed().path()), None);
+    }
+
+    #[test]
+    fn every_cut_and_every_flipped_bit_is_found() {
+        for name in ["model/weights", "state.json", SEAL] {
+            let folder = sealed();
+            let path = folder.path().join(name);
+            let bytes = fs::read(&path).unwrap();
+            for length in 0..bytes.len() {
+                fs::write(&path, &bytes[..length]).unwrap();
+                assert!(broken(folder.path()).is_some(), "{name} cut to {length}");
+            }
+            for at in 0..bytes.len() * 8 {
+                let mut flipped = bytes.clone();
+                flipped[at / 8] ^= 1 << (at % 8);
+                fs::write(&path, &flipped).unwrap();
+                // A letter of a seal's spaces may become another space.
+                let same = serde_json::from_slice::<Seal>(&flipped).ok()
+                    == serde_json::from_slice::<Seal>(&bytes).ok();
+                assert!(broken(folder.path()).is_some() || (name == SEAL && same), "{name}, bit {at}");
+            }
+            fs::remove_file(&path).unwrap();
+            assert!(broken(folder.path()).is_some(), "{name} removed");
+        }
+    }
+}
