@@ -10,7 +10,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use burn::record::{FullPrecisionSettings, NamedMpkFileRecorder, Recorder};
 use burn::tensor::backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,6 +17,7 @@ use serde_json::Value;
 use crate::identity::differences;
 use crate::objective_state::{load_tensors, save_tensors};
 use crate::parameters::named_parameters;
+use crate::record::{load_record, save_record};
 use crate::step::Stepper;
 use crate::{DistillError, ObjectiveState, Student, Trainable};
 
@@ -31,7 +31,7 @@ const VERSION: u32 = 2;
 const STATE: &str = "state.json";
 const TRAINABLE: &str = "trainable.mpk";
 const OBJECTIVE: &str = "objective.safetensors";
-/// What the name of a folder starts with whose checkpoint is being written.
+/// What the name of a file or folder starts with that is being written.
 const WRITING: &str = ".writing-";
 
 /// Where a run stood when a checkpoint was taken.
@@ -127,24 +127,13 @@ impl CheckpointFolder {
         M: Student<B>,
     {
         let folder = pending.folder.path();
-        let recorder = NamedMpkFileRecorder::<FullPrecisionSettings>::new();
-        let failed = |file: &str| {
-            let path = folder.join(file);
-            move |error: burn::record::RecorderError| DistillError::Checkpoint {
-                path,
-                reason: error.to_string(),
-            }
-        };
-        Recorder::<B>::record(&recorder, trainable.clone().into_record(), folder.join(TRAINABLE))
-            .map_err(failed(TRAINABLE))?;
+        save_record::<B, _>(trainable.clone().into_record(), &folder.join(TRAINABLE))?;
         for (index, optimizer) in stepper.optimizers().enumerate() {
-            let file = optimizer_file(index);
-            optimizer.save(&folder.join(&file)).map_err(failed(&file))?;
+            optimizer.save(&folder.join(optimizer_file(index)))?;
         }
         if let Some(state) = objective.as_ref().filter(|state| !state.tensors.is_empty()) {
             let path = folder.join(OBJECTIVE);
-            save_tensors(&state.tensors, &path)
-                .map_err(|reason| DistillError::Checkpoint { path: path.clone(), reason })?;
+            save_tensors(&state.tensors, &path).map_err(DistillError::io("write", &path))?;
         }
         let state = State {
             version: VERSION,
@@ -183,10 +172,12 @@ impl CheckpointFolder {
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let is_old = name.starts_with("step-") && !index.names().any(|kept| kept == name);
+            let path = entry.path();
             if (is_old || name.starts_with(WRITING))
-                && let Err(error) = fs::remove_dir_all(entry.path())
+                && let Err(error) =
+                    if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }
             {
-                log::warn!("cannot remove the old checkpoint {}: {error}", entry.path().display());
+                log::warn!("cannot remove the old checkpoint {}: {error}", path.display());
             }
         }
     }
@@ -257,9 +248,8 @@ where
         }
         log::warn!("the run goes on although it changed: {}", changes.join("; "));
     }
-    let recorder = NamedMpkFileRecorder::<FullPrecisionSettings>::new();
-    let record = Recorder::<B>::load(&recorder, folder.join(TRAINABLE), device)
-        .map_err(|error| damaged(format!("{TRAINABLE}: {error}")))?;
+    let record = load_record::<B, _>(&folder.join(TRAINABLE), device)
+        .map_err(|reason| damaged(format!("{TRAINABLE}: {reason}")))?;
     let trainable = trainable.load_record(record);
     let mut stepper = stepper(&trainable);
     if stepper.optimizers().len() != state.optimizer_groups {
@@ -356,7 +346,10 @@ fn optimizer_file(group: usize) -> String {
 /// Writes a file under a temporary name, syncs it and renames it.
 fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), DistillError> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(DistillError::io("write", path))?;
+    let mut file = tempfile::Builder::new()
+        .prefix(WRITING)
+        .tempfile_in(folder)
+        .map_err(DistillError::io("write", path))?;
     file.write_all(bytes).map_err(DistillError::io("write", path))?;
     file.as_file().sync_all().map_err(DistillError::io("sync", path))?;
     file.persist(path).map_err(|error| DistillError::io("rename", path)(error.error))?;

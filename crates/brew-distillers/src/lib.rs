@@ -38,6 +38,7 @@ mod objective_state;
 mod output;
 mod parameters;
 mod recipe;
+mod record;
 mod split;
 mod step;
 mod supervised;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use burn::tensor::TensorData;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde_json::Value;
 
 /// What an objective keeps between batches besides what is trained, for a checkpoint.
@@ -32,7 +33,7 @@ impl From<Value> for ObjectiveState {
 }
 
 /// Writes tensors as a safetensors file of float32.
-pub(crate) fn save_tensors(tensors: &BTreeMap<String, TensorData>, path: &Path) -> Result<(), String> {
+pub(crate) fn save_tensors(tensors: &BTreeMap<String, TensorData>, path: &Path) -> io::Result<()> {
     let bytes: Vec<(&String, Vec<usize>, Vec<u8>)> = tensors
         .iter()
         .map(|(name, data)| {
@@ -42,12 +43,14 @@ pub(crate) fn save_tensors(tensors: &BTreeMap<String, TensorData>, path: &Path) 
     let views = bytes
         .iter()
         .map(|(name, shape, bytes)| {
-            let view =
-                TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(|error| error.to_string())?;
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(io::Error::other)?;
             Ok((name.as_str(), view))
         })
-        .collect::<Result<Vec<_>, String>>()?;
-    safetensors::serialize_to_file(views, None, path).map_err(|error| error.to_string())
+        .collect::<io::Result<Vec<_>>>()?;
+    safetensors::serialize_to_file(views, None, path).map_err(|error| match error {
+        SafeTensorError::IoError(error) => error,
+        other => io::Error::other(other),
+    })
 }
 
 /// Reads what [`save_tensors`] wrote; nothing where there is no file.

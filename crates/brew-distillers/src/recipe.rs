@@ -4,10 +4,10 @@ use std::path::Path;
 
 use brew_config::{OptimizerConfig, ProjectionGroup, TrainingConfig};
 use burn::optim::{AdamWConfig, GradientsParams, Optimizer};
-use burn::record::{FullPrecisionSettings, NamedMpkFileRecorder, Recorder, RecorderError};
 use burn::tensor::backend::AutodiffBackend;
 
-use crate::{Student, Trainable};
+use crate::record::{load_record, save_record};
+use crate::{DistillError, Student, Trainable};
 
 /// Makes the optimizer of one parameter group from its settings.
 type OptimizerFn<B, M> = Box<dyn Fn(&OptimizerConfig) -> Box<dyn GroupOptimizer<B, M>>>;
@@ -111,10 +111,13 @@ pub(crate) trait GroupOptimizer<B: AutodiffBackend, M: Student<B>> {
     fn step(&mut self, lr: f64, trainable: Trainable<B, M>, gradients: GradientsParams) -> Trainable<B, M>;
 
     /// Writes the state, in full precision.
-    fn save(&self, path: &Path) -> Result<(), RecorderError>;
+    fn save(&self, path: &Path) -> Result<(), DistillError>;
 
     /// Takes over a state that was written by an optimizer of the same kind.
-    fn load(&mut self, path: &Path, device: &B::Device) -> Result<(), RecorderError>;
+    ///
+    /// # Errors
+    /// In words, what is wrong with the file.
+    fn load(&mut self, path: &Path, device: &B::Device) -> Result<(), String>;
 }
 
 impl<B, M, O> GroupOptimizer<B, M> for O
@@ -127,15 +130,12 @@ where
         Optimizer::step(self, lr, trainable, gradients)
     }
 
-    fn save(&self, path: &Path) -> Result<(), RecorderError> {
-        let recorder = NamedMpkFileRecorder::<FullPrecisionSettings>::new();
-        Recorder::<B>::record(&recorder, self.to_record(), path.to_path_buf())
+    fn save(&self, path: &Path) -> Result<(), DistillError> {
+        save_record::<B, _>(self.to_record(), path)
     }
 
-    fn load(&mut self, path: &Path, device: &B::Device) -> Result<(), RecorderError> {
-        let recorder = NamedMpkFileRecorder::<FullPrecisionSettings>::new();
-        let record = Recorder::<B>::load(&recorder, path.to_path_buf(), device)?;
-        *self = self.clone().load_record(record);
+    fn load(&mut self, path: &Path, device: &B::Device) -> Result<(), String> {
+        *self = self.clone().load_record(load_record::<B, _>(path, device)?);
         Ok(())
     }
 }

@@ -16,6 +16,10 @@ use crate::{EncoderConfig, Head, ModelError, PretrainedModel};
 pub const TOKENIZER_FILES: [&str; 4] =
     ["tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json"];
 
+/// What the name of the folder starts with in which a model is written before it is whole; one that is left
+/// behind by a crash may be removed.
+pub const STAGING_PREFIX: &str = ".saving-";
+
 const WEIGHTS: &str = "model.safetensors";
 
 /// Writes a folder that transformers' `from_pretrained` reads (of every family but BiGRU, which transformers does
@@ -88,7 +92,7 @@ fn publish(staging: tempfile::TempDir, names: &[&str], folder: &Path) -> Result<
 
 fn staging_folder(parent: &Path) -> Result<tempfile::TempDir, ModelError> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".saving-");
+    builder.prefix(STAGING_PREFIX);
     #[cfg(unix)]
     {
         // As any other new folder: what the umask leaves, instead of the private default.

@@ -48,7 +48,7 @@ pub use embeddings::Embeddings;
 pub use encoder::Encoder;
 pub use error::{Misfit, ModelError, ShapeMismatch};
 pub use exact::LayerNorm;
-pub use export::{TOKENIZER_FILES, save_pretrained};
+pub use export::{STAGING_PREFIX, TOKENIZER_FILES, save_pretrained};
 pub use gru::{BiGru, GruDirection};
 pub use head::{Pooler, PretrainedModel, StudentHead};
 pub use import::{LoadOptions, Pretrained, from_state_dict, load_pretrained};

@@ -20,6 +20,8 @@ const RESULT: &str = "result.json";
 const NOT_FINITE: &str = "not-finite";
 /// Held locked while a process writes to the folder. It stays, since another process may hold it open.
 const LOCK: &str = "run.lock";
+/// What the name of a file starts with that is being written.
+const WRITING: &str = ".writing-";
 
 /// Every name a run writes, the only ones that `--overwrite` removes.
 const OWN: [&str; 6] = [CONFIG, LOG, CHECKPOINTS, MODEL, RESULT, NOT_FINITE];
@@ -68,6 +70,7 @@ impl RunFolder {
             refuse_foreign_files(root)?;
         }
         let folder = Self { root: root.to_path_buf(), _lock: lock(root)? };
+        remove_unfinished(root)?;
         if !policy.is_resuming() {
             folder.remove_own()?;
         }
@@ -140,7 +143,8 @@ impl RunFolder {
         let path = self.path(name);
         let failed = RunError::io("write", &path);
         let write = || {
-            let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(&self.root))?;
+            let folder = path.parent().unwrap_or(&self.root);
+            let mut file = tempfile::Builder::new().prefix(WRITING).tempfile_in(folder)?;
             serde_json::to_writer_pretty(&mut file, value)?;
             file.write_all(b"\n")?;
             file.as_file().sync_all()?;
@@ -151,10 +155,28 @@ impl RunFolder {
     }
 }
 
+/// Whether a file or folder of this name was being written by a process that did not finish it.
+fn is_unfinished(name: &str) -> bool {
+    [WRITING, brew_models::STAGING_PREFIX].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Removes what a process left that did not finish it. The folder is locked, so nobody is writing it now.
+fn remove_unfinished(root: &Path) -> Result<(), RunError> {
+    for entry in fs::read_dir(root).map_err(RunError::io("read", root))? {
+        let entry = entry.map_err(RunError::io("read", root))?;
+        if is_unfinished(&entry.file_name().to_string_lossy()) {
+            let path = entry.path();
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(RunError::io("remove", path))?;
+        }
+    }
+    Ok(())
+}
+
 fn refuse_foreign_files(root: &Path) -> Result<(), RunError> {
     for entry in fs::read_dir(root).map_err(RunError::io("read", root))? {
         let found = entry.map_err(RunError::io("read", root))?.file_name().to_string_lossy().into_owned();
-        if found != LOCK {
+        if found != LOCK && !is_unfinished(&found) {
             return Err(RunError::OutputNotARun { path: root.to_path_buf(), found });
         }
     }
