@@ -146,7 +146,7 @@ fn ctrl_c_stops_after_the_step_and_leaves_a_checkpoint_to_go_on_from() {
     assert!(!shop.path("out/result.json").exists());
 
     let index = json(&fs::read_to_string(shop.path("out/checkpoints/index.json")).unwrap());
-    let last = index["last"].as_str().unwrap();
+    let last = index["last"][0].as_str().unwrap();
     let model = format!("out/checkpoints/{last}");
     shop.succeed(&["evaluate", &model, "--data", "dev.tsv"]);
 

@@ -147,7 +147,7 @@ impl RunError {
     /// Whether the input is at fault (a file, a flag, a configuration) rather than the run.
     pub fn is_input(&self) -> bool {
         match self {
-            Self::Distill(error) => matches!(error, DistillError::Config(_)),
+            Self::Distill(error) => matches!(error, DistillError::Config(_) | DistillError::Changed { .. }),
             Self::Io { .. } => false,
             _ => true,
         }
