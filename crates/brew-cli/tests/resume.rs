@@ -80,12 +80,12 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_taken() {
     let keep = ["--set", "training.ckpt_steps=3", "--set", "training.keep_checkpoints=2"];
     shop.succeed(&[&["train", "run.toml"][..], &keep].concat());
     let expected = fs::read(shop.path("out/model/model.safetensors")).unwrap();
-    let last = shop.path("out/checkpoints/step-00000010/trainable.mpk");
+    let last = shop.path("out/checkpoints/step-00000010/trainable.safetensors");
     let bytes = fs::read(&last).unwrap();
     fs::write(&last, &bytes[..100]).unwrap();
     let outcome = shop.succeed(&[&["train", "run.toml", "--resume"][..], &keep].concat());
     let said = &outcome.stderr;
-    assert!(said.contains("step-00000010 is damaged: trainable.mpk has 100 bytes"), "{said}");
+    assert!(said.contains("step-00000010 is damaged: trainable.safetensors has 100 bytes"), "{said}");
     assert!(said.contains("continues from step-00000009"), "{said}");
     assert!(fs::read(shop.path("out/model/model.safetensors")).unwrap() == expected);
 }

@@ -9,27 +9,28 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use burn::module::Module;
 use burn::tensor::backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::identity::differences;
-use crate::objective_state::{load_tensors, save_tensors};
 use crate::parameters::named_parameters;
-use crate::record::{load_record, save_record};
 use crate::step::Stepper;
+use crate::tensor_file::{load_tensors, save_tensors};
+use crate::weights::{load_weights, save_weights};
 use crate::{DistillError, ObjectiveState, Student, Trainable};
 
 mod index;
 mod seal;
+#[cfg(test)]
+mod untrusted;
 
 use index::Index;
 
-/// Version 2: parameters are known by the hash of their path, files are sealed, the run says what it is.
+/// Version 2: parameters are kept by their paths, files are sealed, the run says what it is.
 const VERSION: u32 = 2;
 const STATE: &str = "state.json";
-const TRAINABLE: &str = "trainable.mpk";
+const TRAINABLE: &str = "trainable.safetensors";
 const OBJECTIVE: &str = "objective.safetensors";
 /// What the name of a file or folder starts with that is being written.
 const WRITING: &str = ".writing-";
@@ -127,9 +128,10 @@ impl CheckpointFolder {
         M: Student<B>,
     {
         let folder = pending.folder.path();
-        save_record::<B, _>(trainable.clone().into_record(), &folder.join(TRAINABLE))?;
+        save_weights::<B, _>(trainable, &folder.join(TRAINABLE))?;
+        let parameters = named_parameters(trainable);
         for (index, optimizer) in stepper.optimizers().enumerate() {
-            optimizer.save(&folder.join(optimizer_file(index)))?;
+            optimizer.save(&folder.join(optimizer_stem(index)), &parameters)?;
         }
         if let Some(state) = objective.as_ref().filter(|state| !state.tensors.is_empty()) {
             let path = folder.join(OBJECTIVE);
@@ -143,7 +145,7 @@ impl CheckpointFolder {
             optimizer_groups: stepper.optimizers().len(),
             identity: run.identity.clone(),
             objective: objective.map(|state| state.values),
-            parameters: parameter_shapes(trainable),
+            parameters: parameters.into_iter().map(|one| (one.path, one.shape)).collect(),
         };
         let json = serde_json::to_vec_pretty(&state).expect("a state of numbers and names is JSON");
         fs::write(folder.join(STATE), json).map_err(DistillError::io("write", folder.join(STATE)))?;
@@ -238,6 +240,10 @@ where
         return Err(damaged(format!("its format is {version}, this version of Brew reads {VERSION}")));
     }
     let state: State = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let Position { step, epoch, batch, .. } = state.position;
+    if epoch as u64 > batch || step as u64 > batch {
+        return Err(damaged(format!("its position cannot be: step {step}, epoch {epoch}, batch {batch}")));
+    }
     if let Some(reason) = state.misfit(&parameter_shapes(&trainable)) {
         return Err(damaged(reason));
     }
@@ -248,16 +254,18 @@ where
         }
         log::warn!("the run goes on although it changed: {}", changes.join("; "));
     }
-    let record = load_record::<B, _>(&folder.join(TRAINABLE), device)
+    let trainable = load_weights::<B, _>(trainable, &folder.join(TRAINABLE), device)
         .map_err(|reason| damaged(format!("{TRAINABLE}: {reason}")))?;
-    let trainable = trainable.load_record(record);
     let mut stepper = stepper(&trainable);
     if stepper.optimizers().len() != state.optimizer_groups {
         return Err(damaged("the optimizer's parameter groups differ from the configuration's".into()));
     }
+    let parameters = named_parameters(&trainable);
     for (index, optimizer) in stepper.optimizers_mut().enumerate() {
-        let file = optimizer_file(index);
-        optimizer.load(&folder.join(&file), device).map_err(|error| damaged(format!("{file}: {error}")))?;
+        let stem = optimizer_stem(index);
+        optimizer
+            .load(&folder.join(&stem), &parameters, device)
+            .map_err(|error| damaged(format!("{stem}: {error}")))?;
     }
     let tensors =
         load_tensors(&folder.join(OBJECTIVE)).map_err(|reason| damaged(format!("{OBJECTIVE}: {reason}")))?;
@@ -339,8 +347,8 @@ where
     named_parameters(trainable).into_iter().map(|one| (one.path, one.shape)).collect()
 }
 
-fn optimizer_file(group: usize) -> String {
-    format!("optimizer-{group}.mpk")
+fn optimizer_stem(group: usize) -> String {
+    format!("optimizer-{group}")
 }
 
 /// Writes a file under a temporary name, syncs it and renames it.

@@ -16,6 +16,7 @@
 //! Models, batches and data sets are the caller's own types: an [`Adaptor`] runs a model on a batch
 //! and names what comes out. Teachers run on the inner backend and build no graph.
 
+mod adamw;
 mod adaptor;
 mod batches;
 mod cached;
@@ -43,7 +44,9 @@ mod split;
 mod step;
 mod supervised;
 mod teacher;
+mod tensor_file;
 mod trainable;
+mod weights;
 
 pub use adaptor::{Adaptor, ForwardContext, Wants};
 pub use batches::{BatchSource, Counted, EpochBatches, ProcessedBatches};

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use brew_config::{OptimizerConfig, ProjectionGroup, TrainingConfig};
-use burn::optim::{AdamWConfig, GradientsParams, Optimizer};
+use burn::optim::{GradientsParams, Optimizer};
 use burn::tensor::backend::AutodiffBackend;
 
+use crate::adamw::AdamW;
+use crate::parameters::NamedParameter;
 use crate::record::{load_record, save_record};
 use crate::{DistillError, Student, Trainable};
 
@@ -43,7 +45,7 @@ impl<B: AutodiffBackend, M: Student<B>> Recipe<B, M> {
         Self {
             config,
             projection_groups: Vec::new(),
-            optimizer: Box::new(|settings| Box::new(adamw::<B, M>(settings))),
+            optimizer: Box::new(|settings| Box::new(AdamW::new(settings))),
             learning_rate: None,
         }
     }
@@ -62,7 +64,7 @@ impl<B: AutodiffBackend, M: Student<B>> Recipe<B, M> {
     where
         O: Optimizer<Trainable<B, M>, B> + 'static,
     {
-        self.optimizer = Box::new(move |settings| Box::new(optimizer(settings)));
+        self.optimizer = Box::new(move |settings| Box::new(OfBurn(optimizer(settings))));
         self
     }
 
@@ -94,48 +96,45 @@ impl<B: AutodiffBackend, M: Student<B>> From<TrainingConfig> for Recipe<B, M> {
     }
 }
 
-/// PyTorch's AdamW with a group's settings.
-fn adamw<B: AutodiffBackend, M: Student<B>>(
-    settings: &OptimizerConfig,
-) -> impl Optimizer<Trainable<B, M>, B> + use<B, M> {
-    AdamWConfig::new()
-        .with_beta_1(settings.betas[0] as f32)
-        .with_beta_2(settings.betas[1] as f32)
-        .with_epsilon(settings.eps as f32)
-        .with_weight_decay(settings.weight_decay as f32)
-        .init()
-}
-
-/// Any of Burn's optimizers, for one parameter group.
+/// The optimizer of one parameter group.
 pub(crate) trait GroupOptimizer<B: AutodiffBackend, M: Student<B>> {
     fn step(&mut self, lr: f64, trainable: Trainable<B, M>, gradients: GradientsParams) -> Trainable<B, M>;
 
-    /// Writes the state, in full precision.
-    fn save(&self, path: &Path) -> Result<(), DistillError>;
+    /// Writes the state, in full precision, to the file of this stem and an extension of its kind.
+    fn save(&self, stem: &Path, parameters: &[NamedParameter]) -> Result<(), DistillError>;
 
     /// Takes over a state that was written by an optimizer of the same kind.
     ///
     /// # Errors
     /// In words, what is wrong with the file.
-    fn load(&mut self, path: &Path, device: &B::Device) -> Result<(), String>;
+    fn load(&mut self, stem: &Path, parameters: &[NamedParameter], device: &B::Device) -> Result<(), String>;
 }
 
-impl<B, M, O> GroupOptimizer<B, M> for O
+/// Any of Burn's optimizers.
+struct OfBurn<O>(O);
+
+impl<B, M, O> GroupOptimizer<B, M> for OfBurn<O>
 where
     B: AutodiffBackend,
     M: Student<B>,
     O: Optimizer<Trainable<B, M>, B>,
 {
     fn step(&mut self, lr: f64, trainable: Trainable<B, M>, gradients: GradientsParams) -> Trainable<B, M> {
-        Optimizer::step(self, lr, trainable, gradients)
+        self.0.step(lr, trainable, gradients)
     }
 
-    fn save(&self, path: &Path) -> Result<(), DistillError> {
-        save_record::<B, _>(self.to_record(), path)
+    fn save(&self, stem: &Path, _parameters: &[NamedParameter]) -> Result<(), DistillError> {
+        save_record::<B, _>(self.0.to_record(), &stem.with_extension("mpk"))
     }
 
-    fn load(&mut self, path: &Path, device: &B::Device) -> Result<(), String> {
-        *self = self.clone().load_record(load_record::<B, _>(path, device)?);
+    fn load(
+        &mut self,
+        stem: &Path,
+        _parameters: &[NamedParameter],
+        device: &B::Device,
+    ) -> Result<(), String> {
+        let record = load_record::<B, _>(&stem.with_extension("mpk"), device)?;
+        self.0 = self.0.clone().load_record(record);
         Ok(())
     }
 }

@@ -1,7 +1,9 @@
-//! Burn's records as MessagePack files, with the system's own errors: Burn's recorders turn a full disk into a text.
+//! Records of Burn's optimizers as MessagePack files, with the system's own errors: Burn's recorders turn a full disk
+//! into a text.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use burn::record::{FullPrecisionSettings, Record};
@@ -28,7 +30,9 @@ pub(crate) fn save_record<B: Backend, R: Record<B>>(record: R, path: &Path) -> R
 pub(crate) fn load_record<B: Backend, R: Record<B>>(path: &Path, device: &B::Device) -> Result<R, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let item = rmp_serde::from_read(BufReader::new(file)).map_err(|error| error.to_string())?;
-    Ok(R::from_item::<FullPrecisionSettings>(item, device))
+    // Burn makes tensors of a record without looking whether numbers and shape agree.
+    catch_unwind(AssertUnwindSafe(|| R::from_item::<FullPrecisionSettings>(item, device)))
+        .map_err(|_| "its tensors do not fit together".to_owned())
 }
 
 /// What the system said, where it is the system that failed.

@@ -88,7 +88,7 @@ fn a_damaged_checkpoint_is_passed_over_for_the_one_before_it() {
     let data = batches(3, 4);
     let two = || TrainingConfig { ckpt_steps: Some(1), keep_checkpoints: 2, ..config(2, 1) };
     let (expected, _) = train(two(), &data, Hooks::new());
-    for name in ["trainable.mpk", "optimizer-0.mpk", "state.json", "seal.json"] {
+    for name in ["trainable.safetensors", "optimizer-0.safetensors", "state.json", "seal.json"] {
         for damage in [cut, flip, remove] {
             let folder = tempfile::tempdir().unwrap();
             crash(two(), &data, 5, folder.path());
@@ -106,12 +106,15 @@ fn with_no_whole_checkpoint_the_run_is_refused_and_every_damage_is_named() {
     let two = || TrainingConfig { ckpt_steps: Some(1), keep_checkpoints: 2, ..config(2, 1) };
     let folder = tempfile::tempdir().unwrap();
     crash(two(), &data, 5, folder.path());
-    cut(&folder.path().join("step-00000004/trainable.mpk"));
-    flip(&folder.path().join("step-00000003/optimizer-0.mpk"));
+    cut(&folder.path().join("step-00000004/trainable.safetensors"));
+    flip(&folder.path().join("step-00000003/optimizer-0.safetensors"));
     let trainer = BasicTrainer::new(two(), LinearAdaptor);
     let error = trainer.train(model::<AB>(1), &data, hooks(folder.path())).unwrap_err().to_string();
-    assert!(error.contains("step-00000004 is damaged: trainable.mpk has"), "{error}");
-    assert!(error.contains("step-00000003 is damaged: optimizer-0.mpk is not what was written"), "{error}");
+    assert!(error.contains("step-00000004 is damaged: trainable.safetensors has"), "{error}");
+    assert!(
+        error.contains("step-00000003 is damaged: optimizer-0.safetensors is not what was written"),
+        "{error}"
+    );
 }
 
 fn cut(path: &Path) {
