@@ -81,7 +81,7 @@ impl<B: Backend> ModuleMapper<B> for Load<'_, B> {
                 Tensor::from_data(data, self.device).set_require_grad(tensor.is_require_grad())
             }
             other => {
-                let found = other.map_or("nothing".to_owned(), |data| format!("{:?}", data.shape));
+                let found = other.map_or("nothing".to_owned(), |data| format!("{:?}", data.shape.as_slice()));
                 self.problem.get_or_insert(format!("{path} is {shape:?}, and the file has {found}"));
                 tensor
             }
