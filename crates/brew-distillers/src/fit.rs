@@ -3,14 +3,14 @@ use std::time::Instant;
 
 use brew_config::{ConfigError, TrainingConfig};
 use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
-use burn::tensor::{ElementConversion, Tensor};
 
 use crate::checkpoint::{Position, RunState};
-use crate::step::{Stepper, clip_global_norm};
+use crate::step::{GradientNorm, Stepper, clip_global_norm};
 use crate::{
     BatchSource, CheckpointEvent, DistillError, Hooks, LossTerms, Objective, ObjectiveState, Recipe,
-    StepContext, StepReport, Student, Trainable,
+    StepContext, StepReport, Student, TermReport, Trainable,
 };
 
 /// How a run ended.
@@ -95,7 +95,7 @@ where
             let terms = objective.loss(&trainable, &item.batch, &context)?;
             let group = plan.group_size(position.batch_in_epoch - accumulated.min(position.batch_in_epoch));
             if let Some(total) = terms.total() {
-                window.add(&terms, &total, item.examples);
+                window.add(&terms, &total, item.examples, item.tokens);
                 let loss = if group == 1 { total } else { total.div_scalar(group as f64) };
                 let gradients = GradientsParams::from_grads(loss.backward(), &trainable);
                 accumulator.accumulate(&trainable, gradients);
@@ -246,10 +246,22 @@ struct Window<B: AutodiffBackend> {
     first_step: usize,
     batches: usize,
     examples: usize,
+    tokens: usize,
     started: Instant,
     total: Option<Tensor<B::InnerBackend, 1>>,
-    /// Sum and number of each term; not every batch has every term.
-    terms: Vec<(String, Tensor<B::InnerBackend, 1>, usize)>,
+    /// Not every batch has every term.
+    terms: Vec<TermSums<B>>,
+    /// Sum and number of the batches' temperatures.
+    temperature: (f64, usize),
+}
+
+/// Sums of one term over the batches that have it.
+struct TermSums<B: AutodiffBackend> {
+    name: String,
+    value: Tensor<B::InnerBackend, 1>,
+    weighted: Tensor<B::InnerBackend, 1>,
+    weight: f64,
+    count: usize,
 }
 
 impl<B: AutodiffBackend> Window<B> {
@@ -258,13 +270,15 @@ impl<B: AutodiffBackend> Window<B> {
             first_step: step,
             batches: 0,
             examples: 0,
+            tokens: 0,
             started: Instant::now(),
             total: None,
             terms: Vec::new(),
+            temperature: (0.0, 0),
         }
     }
 
-    fn add(&mut self, terms: &LossTerms<B>, total: &Tensor<B, 1>, examples: usize) {
+    fn add(&mut self, terms: &LossTerms<B>, total: &Tensor<B, 1>, examples: usize, tokens: usize) {
         let total = total.clone().inner();
         self.total = Some(match self.total.take() {
             Some(sum) => sum + total,
@@ -272,35 +286,61 @@ impl<B: AutodiffBackend> Window<B> {
         });
         for term in terms.terms() {
             let value = term.value.clone().inner();
-            match self.terms.iter_mut().find(|(name, ..)| *name == term.name) {
-                Some((_, sum, count)) => {
-                    *sum = sum.clone() + value;
-                    *count += 1;
+            let weighted = value.clone().mul_scalar(term.weight);
+            match self.terms.iter_mut().find(|one| one.name == term.name) {
+                Some(one) => {
+                    one.value = one.value.clone() + value;
+                    one.weighted = one.weighted.clone() + weighted;
+                    one.weight += term.weight;
+                    one.count += 1;
                 }
-                None => self.terms.push((term.name.clone(), value, 1)),
+                None => self.terms.push(TermSums {
+                    name: term.name.clone(),
+                    value,
+                    weighted,
+                    weight: term.weight,
+                    count: 1,
+                }),
             }
+        }
+        if let Some(temperature) = terms.temperature() {
+            self.temperature.0 += temperature;
+            self.temperature.1 += 1;
         }
         self.batches += 1;
         self.examples += examples;
+        self.tokens += tokens;
     }
 
-    /// Reads the means back and starts the next window.
+    /// Reads the means back, all at once, and starts the next window.
     fn report(
         &mut self,
         plan: &Plan,
         position: Position,
         lr: f64,
-        grad_norm: f64,
+        grad_norm: GradientNorm<B>,
     ) -> Result<StepReport, DistillError> {
         let done = std::mem::replace(self, Self::new(position.step));
-        let mean = |sum: Tensor<B::InnerBackend, 1>, count: usize| {
-            sum.into_scalar().elem::<f64>() / count.max(1) as f64
+        let pairs = done.terms.iter().flat_map(|term| [term.value.clone(), term.weighted.clone()]);
+        let sums: Vec<_> = done.total.iter().cloned().chain(pairs).collect();
+        let read: Vec<f64> = match sums.is_empty() {
+            true => Vec::new(),
+            false => Tensor::cat(sums, 0).into_data().iter::<f64>().collect(),
         };
-        let loss = done.total.map_or(0.0, |sum| mean(sum, done.batches));
-        let terms: Vec<(String, f64)> =
-            done.terms.into_iter().map(|(name, sum, count)| (name, mean(sum, count))).collect();
+        let mut read = read.into_iter();
+        // Nothing was summed where no batch had a loss.
+        let mut next = || read.next().unwrap_or_default();
+        let loss = next() / done.batches.max(1) as f64;
+        let (temperature, count) = done.temperature;
+        let temperature = (count > 0).then(|| temperature / count as f64);
+        let mut terms = Vec::with_capacity(done.terms.len());
+        for term in done.terms {
+            let count = term.count as f64;
+            let (value, weighted) = (next() / count, next() / count);
+            terms.push(TermReport { name: term.name, value, weight: term.weight / count, weighted });
+        }
         if !loss.is_finite() {
-            let terms = terms.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>();
+            let terms = terms.iter().map(|term| format!("{} {}", term.name, term.value)).collect::<Vec<_>>();
             return Err(DistillError::NotFinite {
                 value: loss,
                 from: done.first_step + 1,
@@ -314,9 +354,11 @@ impl<B: AutodiffBackend> Window<B> {
             epoch: position.epoch,
             loss,
             terms,
+            temperature,
             lr,
-            grad_norm,
+            grad_norm: grad_norm.value(),
             examples: done.examples,
+            tokens: done.tokens,
             seconds: done.started.elapsed().as_secs_f64(),
         })
     }

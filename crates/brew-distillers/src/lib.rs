@@ -58,7 +58,7 @@ pub use ensemble::Ensemble;
 pub use error::DistillError;
 pub use extensions::Extensions;
 pub use fit::{Trained, fit};
-pub use hooks::{Callback, CallbackError, CheckpointEvent, Hooks, StepReport};
+pub use hooks::{Callback, CallbackError, CheckpointEvent, Hooks, StepReport, TermReport};
 pub use matches::CustomMatch;
 pub use multi_task::{MultiTask, Task, TaskBatch, TaskBatches};
 pub use objective::{LossTerm, LossTerms, Objective, StepContext};

@@ -115,11 +115,31 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Split<'_> {
     }
 }
 
+/// A norm of gradients, on the host or still on the device.
+pub(crate) enum GradientNorm<B: AutodiffBackend> {
+    Known(f64),
+    OnDevice(Tensor<B::InnerBackend, 1>),
+}
+
+impl<B: AutodiffBackend> GradientNorm<B> {
+    /// The norm, read back where it has to be.
+    pub(crate) fn value(self) -> f64 {
+        match self {
+            Self::Known(norm) => norm,
+            Self::OnDevice(norm) => norm.into_scalar().elem::<f64>(),
+        }
+    }
+}
+
 /// The global norm of the student's gradients, projections not included, after which they are
-/// scaled so that it is at most `max_norm`; a `max_norm` below 0 only measures.
+/// scaled so that it is at most `max_norm`; a `max_norm` below 0 only measures and reads nothing back.
 ///
 /// As `torch.nn.utils.clip_grad_norm_`: the scale is `max_norm / (norm + 1e-6)` where that is below 1.
-pub(crate) fn clip_global_norm<B, M>(student: &M, gradients: &mut GradientsParams, max_norm: f64) -> f64
+pub(crate) fn clip_global_norm<B, M>(
+    student: &M,
+    gradients: &mut GradientsParams,
+    max_norm: f64,
+) -> GradientNorm<B>
 where
     B: AutodiffBackend,
     M: Student<B>,
@@ -127,14 +147,18 @@ where
     let mut squares = SquaredNorms::<B> { gradients, squares: Vec::new() };
     student.visit(&mut squares);
     if squares.squares.is_empty() {
-        return 0.0;
+        return GradientNorm::Known(0.0);
     }
-    let norm = Tensor::cat(squares.squares, 0).sum().sqrt().into_scalar().elem::<f64>();
+    let norm = GradientNorm::<B>::OnDevice(Tensor::cat(squares.squares, 0).sum().sqrt());
+    if max_norm < 0.0 {
+        return norm;
+    }
+    let norm = norm.value();
     let scale = max_norm / (norm + 1e-6);
-    if max_norm >= 0.0 && scale < 1.0 {
+    if scale < 1.0 {
         student.visit(&mut Scale { gradients, scale });
     }
-    norm
+    GradientNorm::Known(norm)
 }
 
 struct SquaredNorms<'a, B: AutodiffBackend> {
