@@ -17,7 +17,8 @@ use crate::{Problem, ScheduleConfig};
 /// | `ckpt_frequency` | 1 | checkpoints an epoch | ≥ 1 |
 /// | `ckpt_epoch_frequency` | 1 | epochs between epochs with checkpoints | ≥ 1 |
 /// | `ckpt_steps` | none | optimizer steps between checkpoints; replaces the two above | ≥ 1 |
-/// | `log_dir` | none | folder of the metric logs; none writes no logs | |
+/// | `log_dir` | `tensorboard` in `output_dir` | folder of the curves for TensorBoard | |
+/// | `tensorboard` | true | whether `textbrew` writes curves for TensorBoard | |
 /// | `output_dir` | `./saved_models` | folder of checkpoints and of the trained model | |
 /// | `num_epochs` | 1 | passes over the data | ≥ 1 |
 /// | `num_steps` | none | optimizer steps in all; replaces `num_epochs` | ≥ 1 |
@@ -46,9 +47,11 @@ pub struct TrainingConfig {
     /// A checkpoint every so many optimizer steps, in place of the two frequencies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ckpt_steps: Option<usize>,
-    /// Folder of the metric logs; `None` writes none.
+    /// Folder of the curves for TensorBoard; `tensorboard` in the run's folder where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_dir: Option<PathBuf>,
+    /// Whether `textbrew` writes curves for TensorBoard.
+    pub tensorboard: bool,
     /// Folder of checkpoints and of the trained model.
     pub output_dir: PathBuf,
     /// Passes over the data.
@@ -91,6 +94,7 @@ impl Default for TrainingConfig {
             ckpt_epoch_frequency: 1,
             ckpt_steps: None,
             log_dir: None,
+            tensorboard: true,
             output_dir: PathBuf::from("./saved_models"),
             num_epochs: 1,
             num_steps: None,

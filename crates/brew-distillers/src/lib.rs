@@ -41,6 +41,7 @@ mod split;
 mod step;
 mod supervised;
 mod teacher;
+mod tensorboard;
 mod trainable;
 
 pub use adaptor::{Adaptor, ForwardContext, Wants};
@@ -68,4 +69,5 @@ pub use recipe::Recipe;
 pub use split::{AlignedTeacher, GivenOutputs, SplitBatch, StudentSide, TeacherSide};
 pub use supervised::Supervised;
 pub use teacher::{ModelTeacher, Teacher};
+pub use tensorboard::TensorBoard;
 pub use trainable::{Projection, Student, Trainable};
