@@ -71,8 +71,7 @@ struct Losses<'a>(&'a RefCell<Vec<f64>>);
 
 impl<M> Callback<M> for Losses<'_> {
     fn on_report(&mut self, report: &StepReport) -> Result<(), CallbackError> {
-        let found = report.terms.iter().find(|(name, _)| name == "crd_loss");
-        self.0.borrow_mut().extend(found.map(|(_, value)| *value));
+        self.0.borrow_mut().extend(report.term("crd_loss").map(|term| term.value));
         Ok(())
     }
 }

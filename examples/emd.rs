@@ -63,8 +63,7 @@ struct Distances<'a>(&'a RefCell<Vec<[f64; 2]>>);
 
 impl<M> Callback<M> for Distances<'_> {
     fn on_report(&mut self, report: &StepReport) -> Result<(), CallbackError> {
-        let term =
-            |name| report.terms.iter().find(|(found, _)| found == name).map_or(0.0, |(_, value)| *value);
+        let term = |name| report.term(name).map_or(0.0, |term| term.value);
         self.0.borrow_mut().push([term("emd_hidden"), term("emd_attention")]);
         Ok(())
     }

@@ -131,7 +131,7 @@ fn batch(key: Key, device: &<B as burn::tensor::backend::BackendTypes>::Device) 
         positions: Tensor::from_data(TensorData::new(positions, [POINTS, 2]), device),
         labels: Tensor::from_data(TensorData::new(labels, [POINTS]), device),
     };
-    Counted { batch, examples: POINTS }
+    Counted::new(batch, POINTS)
 }
 
 fn accuracy(model: &Perceptron<Flex>, points: &Points<B>) -> f64 {

@@ -41,10 +41,11 @@ fn main() -> Result<()> {
     let (mut tokens, mut positions) = (0, 0);
     for pair in 0..PAIRS {
         let packed: Batch<B> = texts(Key::new(2).index(pair), &device);
-        tokens += packed.lengths.iter().flatten().sum::<usize>();
+        let real = packed.lengths.iter().flatten().sum::<usize>();
+        tokens += real;
         positions += packed.len() * packed.length();
         let padded = Batch { lengths: None, ..packed.clone() };
-        batches.extend([padded, packed].map(|batch| Counted { examples: batch.len(), batch }));
+        batches.extend([padded, packed].map(|batch| Counted { examples: batch.len(), tokens: real, batch }));
     }
     println!("{tokens} tokens in {positions} positions: {:.2}", tokens as f64 / positions as f64);
 

@@ -113,7 +113,7 @@ struct Losses;
 impl<M> Callback<M> for Losses {
     fn on_report(&mut self, report: &StepReport) -> Result<(), CallbackError> {
         let terms: Vec<String> =
-            report.terms.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+            report.terms.iter().map(|term| format!("{} {:.4}", term.name, term.value)).collect();
         println!("step {:>3} of {}: {}", report.step, report.total_steps, terms.join(", "));
         Ok(())
     }

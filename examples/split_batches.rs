@@ -118,9 +118,10 @@ fn main() -> Result<()> {
     let given: Vec<_> = split
         .epoch(0, 0)
         .map(|counted| {
-            let Counted { batch, examples } = counted?;
+            let Counted { batch, examples, tokens } = counted?;
             let outputs = teacher().outputs(&batch, wants)?;
-            Ok(Counted { batch: SplitBatch { student: batch.student, teacher: outputs }, examples })
+            let batch = SplitBatch { student: batch.student, teacher: outputs };
+            Ok(Counted { batch, examples, tokens })
         })
         .collect::<Result<_, DistillError>>()?;
     let beforehand = started.elapsed().as_secs_f64();

@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Params(ParamsArgs),
     /// Write a run's model as a Hugging Face folder that transformers loads
     Export(ExportArgs),
+    /// Write a run, finished or not, as one HTML page: curves, scores, sizes, settings
+    Report(ReportArgs),
     /// Learn a vocabulary of word pieces from texts and write it as a tokenizer folder
     Vocabulary(VocabularyArgs),
     /// See a student learn from a teacher: a small task made on the spot, about two minutes
@@ -61,6 +63,14 @@ pub(crate) struct RunArgs {
     /// With --resume: go on although configuration, models or data changed since the checkpoint
     #[arg(long, requires = "resume")]
     pub(crate) accept_changes: bool,
+
+    /// Show curves, scores and progress on the whole terminal (in builds with the feature `ui`)
+    #[arg(long, conflicts_with = "quiet")]
+    pub(crate) ui: bool,
+
+    /// Show no progress and no notes, only the result
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 
     #[command(flatten)]
     pub(crate) backend: BackendArgs,
@@ -168,6 +178,21 @@ pub(crate) struct ExportArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Folder of the run
+    pub(crate) run: PathBuf,
+
+    /// Folders of runs to stand beside it, such as the same student on labels alone; the run of its
+    /// teacher is found by itself
+    #[arg(long, value_name = "RUN", num_args = 1..)]
+    pub(crate) compare: Vec<PathBuf>,
+
+    /// Write here instead of to RUN/report.html
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct VocabularyArgs {
     /// Files of texts (TSV, CSV or JSON lines)
     #[arg(required = true)]
@@ -203,6 +228,10 @@ pub(crate) struct QuickstartArgs {
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Show no progress and no notes, only the result
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 
     #[command(flatten)]
     pub(crate) backend: BackendArgs,

@@ -10,16 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use brew::data::{Column, TextFileSpec, WordPieceOptions};
-use brew::{BackendKind, DataConfig, OutputPolicy, RunError, RunKind};
+use brew::{BackendKind, DataConfig, Observer, OutputPolicy, RunError, RunKind};
 
 use crate::args::{
     BackendArgs, Cli, Command, DataArgs, EvaluateArgs, ExportArgs, ParamsArgs, PredictArgs, QuickstartArgs,
-    RunArgs, VocabularyArgs,
+    ReportArgs, RunArgs, VocabularyArgs,
 };
 use crate::progress::Progress;
 
 /// The exit code of a run that was stopped by Ctrl-C.
-const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
@@ -29,6 +29,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Predict(args) => predict(&args),
         Command::Params(args) => params(&args),
         Command::Export(args) => export(&args),
+        Command::Report(args) => write_page(&args),
         Command::Vocabulary(args) => vocabulary(&args),
         Command::Quickstart(args) => quickstart(&args),
     }
@@ -51,7 +52,7 @@ fn train(args: &RunArgs, kind: RunKind) -> Result<ExitCode> {
         _ => OutputPolicy::Fresh,
     };
     let stop = stop_on_ctrl_c()?;
-    let progress = &mut Progress::default();
+    let progress = &mut *observer(args, &stop)?;
     // Several tasks that are only to be trained are refused there with what to do instead.
     let (interrupted, steps, text) = if kind == RunKind::Distill && !config.tasks.is_empty() {
         let summary = brew::distill_tasks(backend, config, policy, stop, progress)?;
@@ -66,6 +67,20 @@ fn train(args: &RunArgs, kind: RunKind) -> Result<ExitCode> {
     }
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What shows the run.
+fn observer(args: &RunArgs, stop: &Arc<AtomicBool>) -> Result<Box<dyn Observer>> {
+    if !args.ui {
+        return Ok(Box::new(Progress::new(args.quiet)));
+    }
+    #[cfg(feature = "ui")]
+    return Ok(Box::new(crate::dashboard::Dashboard::new(Arc::clone(stop))?));
+    #[cfg(not(feature = "ui"))]
+    {
+        let _ = stop;
+        anyhow::bail!("this build has no dashboard; build with `--features ui`, or leave out --ui")
+    }
 }
 
 /// A flag that the first Ctrl-C sets; the second ends the process.
@@ -142,6 +157,12 @@ fn export(args: &ExportArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn write_page(args: &ReportArgs) -> Result<ExitCode> {
+    let path = brew::write_report(&args.run, &args.compare, args.output.as_deref())?;
+    print(&format!("{} is the page of {}\n", path.display(), args.run.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn vocabulary(args: &VocabularyArgs) -> Result<ExitCode> {
     let columns = columns(args.text.as_deref(), args.text_pair.as_deref(), None);
     let options = WordPieceOptions { do_lower_case: !args.cased, ..WordPieceOptions::default() };
@@ -152,7 +173,7 @@ fn vocabulary(args: &VocabularyArgs) -> Result<ExitCode> {
 }
 
 fn quickstart(args: &QuickstartArgs) -> Result<ExitCode> {
-    let outcome = brew::quickstart(backend(&args.backend)?, &args.seeds, &mut Progress::default())?;
+    let outcome = brew::quickstart(backend(&args.backend)?, &args.seeds, &mut Progress::new(args.quiet))?;
     if args.json {
         print(&format!("{}\n", serde_json::to_string_pretty(&outcome)?))?;
     } else {

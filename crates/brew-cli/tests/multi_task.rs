@@ -102,7 +102,7 @@ fn events(shop: &Workshop, folder: &str, event: &str) -> Vec<Value> {
 fn losses(reports: &[Value], term: &str) -> Vec<f64> {
     let of = |report: &Value| {
         let terms = report["terms"].as_array().unwrap();
-        terms.iter().find(|one| one[0] == term).map(|one| one[1].as_f64().unwrap())
+        terms.iter().find(|one| one["name"] == term).map(|one| one["value"].as_f64().unwrap())
     };
     reports.iter().filter_map(of).collect()
 }

@@ -18,7 +18,8 @@ use crate::{Problem, ScheduleConfig};
 /// | `ckpt_epoch_frequency` | 1 | epochs between epochs with checkpoints | ≥ 1 |
 /// | `ckpt_steps` | none | optimizer steps between checkpoints; replaces the two above | ≥ 1 |
 /// | `keep_checkpoints` | 1 | how many of the last checkpoints are kept, besides the best | ≥ 1 |
-/// | `log_dir` | none | folder of the metric logs; none writes no logs | |
+/// | `log_dir` | `tensorboard` in `output_dir` | folder of the curves for TensorBoard | |
+/// | `tensorboard` | true | whether `textbrew` writes curves for TensorBoard | |
 /// | `output_dir` | `./saved_models` | folder of checkpoints and of the trained model | |
 /// | `num_epochs` | 1 | passes over the data | ≥ 1 |
 /// | `num_steps` | none | optimizer steps in all; replaces `num_epochs` | ≥ 1 |
@@ -50,9 +51,11 @@ pub struct TrainingConfig {
     pub ckpt_steps: Option<usize>,
     /// How many of the last checkpoints are kept, besides the best.
     pub keep_checkpoints: usize,
-    /// Folder of the metric logs; `None` writes none.
+    /// Folder of the curves for TensorBoard; `tensorboard` in the run's folder where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_dir: Option<PathBuf>,
+    /// Whether `textbrew` writes curves for TensorBoard.
+    pub tensorboard: bool,
     /// Folder of checkpoints and of the trained model.
     pub output_dir: PathBuf,
     /// Passes over the data.
@@ -98,6 +101,7 @@ impl Default for TrainingConfig {
             ckpt_steps: None,
             keep_checkpoints: 1,
             log_dir: None,
+            tensorboard: true,
             output_dir: PathBuf::from("./saved_models"),
             num_epochs: 1,
             num_steps: None,

@@ -11,6 +11,15 @@ pub struct Counted<T> {
     pub batch: T,
     /// Its number of examples, for the examples per second.
     pub examples: usize,
+    /// The real tokens that the student reads of it, for the tokens per second; 0 where nobody counts them.
+    pub tokens: usize,
+}
+
+impl<T> Counted<T> {
+    /// A batch of so many examples whose tokens nobody counts.
+    pub fn new(batch: T, examples: usize) -> Self {
+        Self { batch, examples, tokens: 0 }
+    }
 }
 
 /// The batches of one epoch, made as they are asked for.
@@ -41,7 +50,7 @@ pub trait BatchSource<T> {
 /// ```
 /// use brew_distillers::{BatchSource, Counted, ProcessedBatches};
 ///
-/// let numbers = vec![Counted { batch: 1, examples: 1 }, Counted { batch: 2, examples: 1 }];
+/// let numbers = vec![Counted::new(1, 1), Counted::new(2, 1)];
 /// let doubled = ProcessedBatches::new(numbers, |number: i32| Ok(f64::from(number) * 2.0));
 /// let batches: Vec<f64> = doubled.epoch(0, 0).map(|one| one.unwrap().batch).collect();
 /// assert_eq!(batches, [2.0, 4.0]);
@@ -85,8 +94,8 @@ where
 
     fn epoch(&self, epoch: usize, skip: usize) -> EpochBatches<'_, U> {
         Box::new(self.source.epoch(epoch, skip).map(|item| {
-            let Counted { batch, examples } = item?;
-            Ok(Counted { batch: (self.process)(batch)?, examples })
+            let Counted { batch, examples, tokens } = item?;
+            Ok(Counted { batch: (self.process)(batch)?, examples, tokens })
         }))
     }
 

@@ -97,6 +97,8 @@ impl<B: AutodiffBackend> Comparison<B> {
         let Outputs { student, soft, teachers } = outputs;
         let mut terms = LossTerms::default();
         if let Some(loss) = self.kd_loss(student, soft)? {
+            // `flsw` and `cwsm` move the positions' temperatures around the configured one, their mean.
+            terms.set_temperature(self.config.temperature);
             terms.push("kd_loss", loss, self.kd_weight(context));
         }
         for (index, one) in self.matches.iter().enumerate() {

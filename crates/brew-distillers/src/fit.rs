@@ -1,18 +1,17 @@
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use brew_config::{ConfigError, NotFiniteAction, TrainingConfig};
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::backend::AutodiffBackend;
-use burn::tensor::{ElementConversion, Tensor};
 
 use crate::checkpoint::{Position, RunState};
 use crate::parameters::keyed_by_path;
 use crate::step::{Stepper, clip_global_norm};
+use crate::window::{Computed, Means, Window, shown};
 use crate::{
-    BatchSource, CheckpointEvent, Counted, DistillError, Hooks, LossTerms, NotFiniteEvent, Objective,
-    ObjectiveState, Recipe, StepContext, StepReport, Student, Trainable,
+    BatchSource, CheckpointEvent, DistillError, Hooks, NotFiniteEvent, Objective, ObjectiveState, Recipe,
+    StepContext, Student, Trainable,
 };
 
 /// So many steps in a row without a finite gradient end a run that leaves such steps out.
@@ -148,7 +147,7 @@ where
                     .map_err(|source| DistillError::Callback { step: position.step, source })?;
             }
             if position.step.is_multiple_of(config.log_every) || finished || interrupted {
-                let report = window.report(&plan, position, config.optimizer.lr * factor, norm)?;
+                let report = window.report(plan.total_steps, position, config.optimizer.lr * factor, norm)?;
                 for callback in &mut hooks.callbacks {
                     callback
                         .on_report(&report)
@@ -206,7 +205,7 @@ where
     // What was computed since the last report was told already, or is in the running window.
     let mut sums = Window::new(step);
     computed.into_iter().for_each(|one| sums.add(one));
-    let (loss, terms) = sums.means();
+    let Means { loss, terms, .. } = sums.means();
     let event =
         NotFiniteEvent { step, epoch: position.epoch, loss, terms, norm, action, batches: descriptions };
     for callback in &mut hooks.callbacks {
@@ -225,10 +224,6 @@ where
     position.left_out += 1;
     position.halvings += u32::from(action == NotFiniteAction::Lower);
     Ok(())
-}
-
-fn shown(terms: &[(String, f64)]) -> String {
-    terms.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Calls the callbacks and, where the run has a folder, completes a checkpoint.
@@ -332,110 +327,5 @@ impl Plan {
         } else {
             position
         }
-    }
-}
-
-/// A micro-batch whose gradient is in the group's.
-struct Computed<B: AutodiffBackend, T> {
-    batch: T,
-    examples: usize,
-    total: Option<Tensor<B::InnerBackend, 1>>,
-    terms: Vec<(String, Tensor<B::InnerBackend, 1>)>,
-}
-
-impl<B: AutodiffBackend, T> Computed<B, T> {
-    fn new(item: Counted<T>, terms: &LossTerms<B>, total: Option<Tensor<B, 1>>) -> Self {
-        let values = terms.terms().iter().map(|term| (term.name.clone(), term.value.clone().inner()));
-        Self {
-            batch: item.batch,
-            examples: item.examples,
-            terms: values.collect(),
-            total: total.map(Tensor::inner),
-        }
-    }
-}
-
-/// Running sums since the last report, kept on the device until they are read.
-struct Window<B: AutodiffBackend> {
-    first_step: usize,
-    batches: usize,
-    examples: usize,
-    started: Instant,
-    total: Option<Tensor<B::InnerBackend, 1>>,
-    /// Sum and number of each term; not every batch has every term.
-    terms: Vec<(String, Tensor<B::InnerBackend, 1>, usize)>,
-}
-
-impl<B: AutodiffBackend> Window<B> {
-    fn new(step: usize) -> Self {
-        Self {
-            first_step: step,
-            batches: 0,
-            examples: 0,
-            started: Instant::now(),
-            total: None,
-            terms: Vec::new(),
-        }
-    }
-
-    fn add<T>(&mut self, computed: Computed<B, T>) {
-        // A batch of which no term counts was not trained on.
-        let Some(total) = computed.total else { return };
-        self.total = Some(match self.total.take() {
-            Some(sum) => sum + total,
-            None => total,
-        });
-        for (name, value) in computed.terms {
-            match self.terms.iter_mut().find(|(known, ..)| *known == name) {
-                Some((_, sum, count)) => {
-                    *sum = sum.clone() + value;
-                    *count += 1;
-                }
-                None => self.terms.push((name, value, 1)),
-            }
-        }
-        self.batches += 1;
-        self.examples += computed.examples;
-    }
-
-    /// Reads back the mean loss and the mean of each term.
-    fn means(self) -> (f64, Vec<(String, f64)>) {
-        let mean = |sum: Tensor<B::InnerBackend, 1>, count: usize| {
-            sum.into_scalar().elem::<f64>() / count.max(1) as f64
-        };
-        let loss = self.total.map_or(0.0, |sum| mean(sum, self.batches));
-        (loss, self.terms.into_iter().map(|(name, sum, count)| (name, mean(sum, count))).collect())
-    }
-
-    /// Reads the means back and starts the next window.
-    fn report(
-        &mut self,
-        plan: &Plan,
-        position: Position,
-        lr: f64,
-        grad_norm: f64,
-    ) -> Result<StepReport, DistillError> {
-        let done = std::mem::replace(self, Self::new(position.step));
-        let (first_step, examples, started) = (done.first_step, done.examples, done.started);
-        let (loss, terms) = done.means();
-        if !loss.is_finite() {
-            return Err(DistillError::NotFinite {
-                value: loss,
-                from: first_step + 1,
-                to: position.step,
-                terms: shown(&terms),
-            });
-        }
-        Ok(StepReport {
-            step: position.step,
-            total_steps: plan.total_steps,
-            epoch: position.epoch,
-            loss,
-            terms,
-            lr,
-            grad_norm,
-            examples,
-            seconds: started.elapsed().as_secs_f64(),
-        })
     }
 }

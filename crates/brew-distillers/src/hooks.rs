@@ -11,6 +11,21 @@ use crate::CheckpointFolder;
 /// What went wrong in a callback.
 pub type CallbackError = Box<dyn Error + Send + Sync>;
 
+/// One loss term in a report: means over the batches since the last one that have the term.
+///
+/// `weighted` is the mean of the products, which under a weight that changes is not the product of the means.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct TermReport {
+    /// The term's name: [`LossTerm::name`](crate::LossTerm::name).
+    pub name: String,
+    /// Its value, unweighted.
+    pub value: f64,
+    /// Its weight.
+    pub weight: f64,
+    /// Its value times its weight, what it adds to the loss of such a batch.
+    pub weighted: f64,
+}
+
 /// Means over the batches since the last report, and where the run stands.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct StepReport {
@@ -22,14 +37,19 @@ pub struct StepReport {
     pub epoch: usize,
     /// The weighted loss.
     pub loss: f64,
-    /// Every loss term, unweighted, in order.
-    pub terms: Vec<(String, f64)>,
+    /// Every loss term, in order.
+    pub terms: Vec<TermReport>,
+    /// The mean temperature of the soft labels, under `flsw` and `cwsm` over their positions too; `None` where
+    /// there are none.
+    pub temperature: Option<f64>,
     /// The last step's learning rate of the student.
     pub lr: f64,
     /// The last step's global gradient norm before clipping.
     pub grad_norm: f64,
     /// Examples computed since the last report.
     pub examples: usize,
+    /// Tokens of these that the student read, without padding; 0 where the batches do not say.
+    pub tokens: usize,
     /// Seconds since the last report.
     pub seconds: f64,
 }
@@ -43,14 +63,31 @@ pub struct NotFiniteEvent {
     pub epoch: usize,
     /// The weighted loss of its batches.
     pub loss: f64,
-    /// Every loss term, unweighted, in order.
-    pub terms: Vec<(String, f64)>,
+    /// Every loss term, in order.
+    pub terms: Vec<TermReport>,
     /// The global gradient norm.
     pub norm: f64,
     /// What the configuration asks for.
     pub action: NotFiniteAction,
     /// The batches of the step, as [`BatchSource::describe`](crate::BatchSource::describe) says them.
     pub batches: Vec<Value>,
+}
+
+impl StepReport {
+    /// The loss term of this name.
+    pub fn term(&self, name: &str) -> Option<&TermReport> {
+        self.terms.iter().find(|term| term.name == name)
+    }
+
+    /// Examples a second.
+    pub fn examples_per_second(&self) -> f64 {
+        self.examples as f64 / self.seconds.max(1e-9)
+    }
+
+    /// Tokens a second, where the batches say how many they have.
+    pub fn tokens_per_second(&self) -> Option<f64> {
+        (self.tokens > 0).then(|| self.tokens as f64 / self.seconds.max(1e-9))
+    }
 }
 
 /// A checkpoint about to be completed.

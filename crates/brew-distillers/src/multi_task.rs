@@ -202,7 +202,8 @@ impl<T> BatchSource<TaskBatch<T>> for TaskBatches<'_, T> {
         draws.by_ref().take(skip).for_each(|task| cursors[task].done += 1);
         Box::new(draws.map(move |task| {
             let counted = cursors[task].next()?;
-            Ok(Counted { examples: counted.examples, batch: TaskBatch { task, batch: counted.batch } })
+            let Counted { batch, examples, tokens } = counted;
+            Ok(Counted { batch: TaskBatch { task, batch }, examples, tokens })
         }))
     }
 
@@ -239,7 +240,7 @@ mod tests {
     use super::*;
 
     fn source(task: usize, size: usize) -> Box<dyn BatchSource<(usize, usize)>> {
-        let batches: Vec<_> = (0..size).map(|at| Counted { batch: (task, at), examples: 1 }).collect();
+        let batches: Vec<_> = (0..size).map(|at| Counted::new((task, at), 1)).collect();
         Box::new(batches)
     }
 

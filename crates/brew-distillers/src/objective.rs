@@ -46,11 +46,12 @@ pub struct LossTerm<B: AutodiffBackend> {
 #[derive(Debug, Clone)]
 pub struct LossTerms<B: AutodiffBackend> {
     terms: Vec<LossTerm<B>>,
+    temperature: Option<f64>,
 }
 
 impl<B: AutodiffBackend> Default for LossTerms<B> {
     fn default() -> Self {
-        Self { terms: Vec::new() }
+        Self { terms: Vec::new(), temperature: None }
     }
 }
 
@@ -58,6 +59,17 @@ impl<B: AutodiffBackend> LossTerms<B> {
     /// Adds a term.
     pub fn push(&mut self, name: impl Into<String>, value: Tensor<B, 1>, weight: f64) {
         self.terms.push(LossTerm { name: name.into(), value, weight });
+    }
+
+    /// Tells what logits were divided by, for the reports; on the mean, where it differs from position to
+    /// position.
+    pub fn set_temperature(&mut self, temperature: f64) {
+        self.temperature = Some(temperature);
+    }
+
+    /// What logits were divided by, where there are soft labels.
+    pub fn temperature(&self) -> Option<f64> {
+        self.temperature
     }
 
     /// The same terms with names below another, `parent/name`.

@@ -251,7 +251,7 @@ fn texts(count: usize, size: usize) -> Vec<Counted<Texts>> {
                 tokens: Tensor::from_data(tokens, &device),
                 mask: Tensor::<AB, 2>::from_data([[1.0, 1.0, 1.0, 0.0]], &device).repeat(&[size, 1]),
             };
-            Counted { batch, examples: size }
+            Counted::new(batch, size)
         })
         .collect()
 }
@@ -351,7 +351,7 @@ fn general_distiller_lowers_a_match_between_widths_and_trains_its_projection() {
     let (first, last) = (reports[0].loss, reports.last().unwrap().loss);
     // Three units cannot span four, so something is left.
     assert!(last < 0.5 * first, "{first} → {last}");
-    assert_eq!(reports[0].terms[0].0, "hidden_hidden_mse_0_0");
+    assert_eq!(reports[0].terms[0].name, "hidden_hidden_mse_0_0");
 }
 
 #[test]
@@ -364,7 +364,7 @@ fn basic_distiller_leaves_the_matches_out() {
     let distiller = BasicDistiller::new(training(1, 1), distillation, teacher(3), student_adaptor).unwrap();
     let hooks = Hooks::new().with_callback(Reports(&reports));
     distiller.train(linear::<AB>(1, WIDTH, 3), &texts(1, 4), hooks).unwrap();
-    let names: Vec<String> = reports.borrow()[0].terms.iter().map(|(name, _)| name.clone()).collect();
+    let names: Vec<String> = reports.borrow()[0].terms.iter().map(|term| term.name.clone()).collect();
     assert_eq!(names, ["kd_loss"]);
 }
 

@@ -231,10 +231,7 @@ impl brew_distillers::BatchSource<Numbered> for Rotating {
             let inputs = ids.iter().map(|&id| self.0[id].batch.inputs.clone()).collect();
             let labels = ids.iter().map(|&id| self.0[id].batch.labels.clone()).collect();
             let batch = Batch { inputs: Tensor::cat(inputs, 0), labels: Tensor::cat(labels, 0) };
-            Ok(Counted {
-                batch: Numbered { ids: ids.into_iter().map(|id| id as u64).collect(), batch },
-                examples: 3,
-            })
+            Ok(Counted::new(Numbered { ids: ids.into_iter().map(|id| id as u64).collect(), batch }, 3))
         }))
     }
 

@@ -64,7 +64,7 @@ fn batch(ids: &[u64]) -> Batch {
 fn batches() -> Vec<Counted<Batch>> {
     let mut ids: Vec<u64> = (0..EXAMPLES as u64).collect();
     Key::new(5).stream().shuffle(&mut ids);
-    ids.chunks(8).map(|ids| Counted { batch: batch(ids), examples: ids.len() }).collect()
+    ids.chunks(8).map(|ids| Counted::new(batch(ids), ids.len())).collect()
 }
 
 fn linear<X: Backend>(key: Key, outputs: usize, looks_at: usize) -> Linear<X> {
@@ -152,8 +152,8 @@ struct Losses<'a>(&'a RefCell<Vec<f64>>);
 impl<M> Callback<M> for Losses<'_> {
     fn on_report(&mut self, report: &StepReport) -> Result<(), CallbackError> {
         assert_eq!(report.terms.len(), 1, "CRD alone: {report:?}");
-        assert_eq!(report.terms[0].0, "crd_loss");
-        self.0.borrow_mut().push(report.terms[0].1);
+        assert_eq!(report.terms[0].name, "crd_loss");
+        self.0.borrow_mut().push(report.terms[0].value);
         Ok(())
     }
 }

@@ -23,6 +23,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
 
 const INPUTS: usize = 6;
+const SIZE: usize = 8;
 
 #[derive(Clone, Debug)]
 struct Batch<X: Backend> {
@@ -40,7 +41,6 @@ fn linear<X: Backend>(seed: u64, outputs: usize) -> Linear<X> {
 }
 
 fn batches(count: usize, seed: u64) -> Vec<Counted<Batch<AB>>> {
-    const SIZE: usize = 8;
     let device = Default::default();
     (0..count)
         .map(|index| {
@@ -50,7 +50,7 @@ fn batches(count: usize, seed: u64) -> Vec<Counted<Batch<AB>>> {
                 inputs: Tensor::from_data(TensorData::new(values, [SIZE, INPUTS]), &device),
                 labels: Tensor::from_data(TensorData::new(labels, [SIZE]), &device),
             };
-            Counted { batch, examples: SIZE }
+            Counted::new(batch, SIZE)
         })
         .collect()
 }
@@ -130,7 +130,7 @@ fn watched(
 }
 
 fn term(report: &StepReport, name: &str) -> f64 {
-    report.terms.iter().find(|(found, _)| found == name).unwrap_or_else(|| panic!("no {name}: {report:?}")).1
+    report.terms.iter().find(|one| one.name == name).unwrap_or_else(|| panic!("no {name}: {report:?}")).value
 }
 
 fn weights(trained: &Trained<AB, Linear<AB>>) -> Vec<f32> {
@@ -304,12 +304,8 @@ fn multi_task_distiller_lowers_the_loss_of_every_task() {
     let (reports, _) = watched(|hooks| distiller.train(linear(1, 3), &data, hooks));
     assert_eq!(reports.len(), 120);
     for name in ["first/kd_loss", "second/kd_loss"] {
-        let values: Vec<f64> = reports
-            .iter()
-            .filter_map(|report| {
-                report.terms.iter().find(|(found, _)| found == name).map(|(_, value)| *value)
-            })
-            .collect();
+        let values: Vec<f64> =
+            reports.iter().filter_map(|report| report.term(name).map(|one| one.value)).collect();
         assert!(values.len() > 40, "{name}: {} batches", values.len());
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
         let (early, late) = (mean(&values[..10]), mean(&values[values.len() - 10..]));
@@ -441,4 +437,37 @@ fn a_mask_has_no_effect_on_predictions_of_whole_texts_and_one_serves_them_all() 
         weights(&distiller.train(linear(1, 3), &batches(1, 3), Hooks::new()).unwrap())
     };
     assert_eq!(run(true), run(false));
+}
+
+#[test]
+fn a_report_holds_each_term_weighted_and_not_with_temperature_tokens_and_norm() {
+    let run = |training: TrainingConfig, config: DistillationConfig| {
+        let extensions = Extensions::new().with_kd_loss_weight(|x| (1.0 - x).powi(2));
+        let distiller =
+            BasicDistiller::with_extensions(training, config, teacher(2, 3), student, extensions).unwrap();
+        let mut batches = batches(1, 3);
+        batches[0].tokens = 40;
+        watched(|hooks| distiller.train(linear(1, 3), &batches, hooks)).0
+    };
+    let config =
+        DistillationConfig { temperature: 4.0, hard_label_weight: 0.5, ..DistillationConfig::default() };
+    let single = run(TrainingConfig { log_every: 1, ..training(4) }, config.clone());
+    let whole = run(TrainingConfig { log_every: 4, ..training(4) }, config.clone());
+    let [whole] = whole.as_slice() else { panic!("one report: {whole:?}") };
+    let mean = |of: &dyn Fn(&StepReport) -> f64| single.iter().map(of).sum::<f64>() / 4.0;
+    let soft = whole.term("kd_loss").unwrap();
+    let close =
+        |found: f64, expected: f64| assert!((found - expected).abs() < 1e-5, "{found}, not {expected}");
+    close(soft.value, mean(&|one| term(one, "kd_loss")));
+    close(soft.weight, (1.0 + 9.0 / 16.0 + 4.0 / 16.0 + 1.0 / 16.0) / 4.0);
+    close(soft.weighted, mean(&|one| one.term("kd_loss").unwrap().weight * term(one, "kd_loss")));
+    close(whole.loss, whole.terms.iter().map(|term| term.weighted).sum());
+    assert_eq!((whole.temperature, whole.tokens, whole.examples), (Some(4.0), 160, 4 * SIZE));
+
+    let measured = run(TrainingConfig { max_grad_norm: -1.0, log_every: 1, ..training(2) }, config.clone());
+    let known = run(TrainingConfig { max_grad_norm: 1e9, log_every: 1, ..training(2) }, config.clone());
+    for (measured, known) in measured.iter().zip(&known) {
+        assert!(measured.grad_norm > 0.0);
+        assert_eq!(measured.grad_norm, known.grad_norm, "norms are the same whether they are needed or not");
+    }
 }

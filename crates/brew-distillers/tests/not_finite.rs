@@ -33,7 +33,7 @@ impl BatchSource<(usize, Batch<AB>)> for Poisoned {
             if self.bad.contains(&index) {
                 batch.inputs = batch.inputs.mul_scalar(f32::NAN);
             }
-            Ok(Counted { batch: (index, batch), examples: counted.examples })
+            Ok(Counted::new((index, batch), counted.examples))
         }))
     }
 

@@ -225,7 +225,8 @@ impl<B: Backend> BatchSource<Batch<B>> for TextBatches<B> {
             }
             let features: Vec<&Feature> = features.iter().map(Cow::as_ref).collect();
             let batch = self.collator.collate(&features, &self.device);
-            Ok(Counted { batch, examples: indices.len() })
+            let tokens = features.iter().map(|feature| feature.len()).sum();
+            Ok(Counted { batch, examples: indices.len(), tokens })
         }))
     }
 

@@ -74,6 +74,24 @@ pub enum RunError {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder that is to be a run's and is not.
+    #[error(
+        "{} is not the folder of a run: it has no run.json; give the training.output_dir of a run of \
+         `textbrew train` or `textbrew distill`",
+        path.display()
+    )]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file of a run that does not hold what it should.
+    #[error("{} is damaged: {reason}; restore it, or start the run again with --overwrite", path.display())]
+    BrokenRunFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A run of several tasks where a model of one is needed.
     #[error("{} holds models of several tasks; name one of them: {}", path.display(), list(models))]
     SeveralModels {

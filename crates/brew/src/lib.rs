@@ -20,6 +20,7 @@ mod quickstart;
 mod report;
 mod run;
 mod run_config;
+mod run_page;
 mod settings;
 mod task;
 mod teaching;
@@ -43,6 +44,7 @@ pub use run_config::{
     DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, MultiLabelConfig, QuestionsConfig, RunConfig,
     TagsConfig, TaskConfig, TeacherConfig,
 };
+pub use run_page::write_report;
 pub use settings::{load_data_config, load_run};
 pub use task::TaskKind;
 pub use train::{Summary, train};

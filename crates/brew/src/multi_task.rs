@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::corpus::Split;
-use crate::journal::Journal;
+use crate::journal::{Curves, Journal};
 use crate::output::{RunFolder, model_in};
 use crate::teaching::{RunBatch, ensemble, read_batches};
 use crate::train::{evaluate, initial_model, note_initialised, teachers};
@@ -107,16 +107,19 @@ impl BackendJob for TasksJob<'_> {
         let parameters = Module::<B>::num_params(&student);
         let config = serde_json::to_value(&runs.config).expect("a configuration is JSON");
         let folder = RunFolder::open(&runs.config.training.output_dir, self.policy, &config)?;
-        let journal = Journal::new(self.observer, folder.log()?);
+        let curves = Curves::new(&folder, &runs.config.training);
+        let journal = Journal::new(self.observer, folder.log()?, curves);
+        let of_teachers: Vec<usize> =
+            teachers.iter().flatten().map(Module::<B::InnerBackend>::num_params).collect();
         let tasks: Vec<_> = runs
             .named()
             .map(|(name, run)| {
                 json!({"name": name, "examples": run.train.features.len(), "labels": run.labels.names()})
             })
             .collect();
-        journal.write(&json!({
-            "event": "begin", "command": RunKind::Distill.name(), "backend": self.backend.name(),
-            "version": env!("CARGO_PKG_VERSION"), "parameters": parameters, "tasks": tasks,
+        journal.open(json!({
+            "command": RunKind::Distill.name(), "backend": self.backend.name(), "parameters": parameters,
+            "teacher_parameters": of_teachers, "tasks": tasks,
         }))?;
 
         let watch = Watch { runs: &runs, folder: &folder, journal, device: device.clone() };
@@ -253,16 +256,17 @@ impl<B: AutodiffBackend> Watch<'_, B> {
         step: usize,
     ) -> Result<Option<TaskReport>, RunError> {
         let Some(split) = split else { return Ok(None) };
+        let started = Instant::now();
         let report = evaluate(&self.runs.runs[task], split, model, &self.device)?;
-        self.journal.evaluation(Some(self.runs.name(task)), name, step, &report)?;
+        let seconds = started.elapsed().as_secs_f64();
+        self.journal.evaluation(Some(self.runs.name(task)), name, step, &report, seconds)?;
         Ok(Some(report))
     }
 }
 
 impl<B: AutodiffBackend> Callback<MultiTaskClassifier<B>> for &Watch<'_, B> {
     fn on_start(&mut self, step: usize, total_steps: usize) -> Result<(), CallbackError> {
-        self.journal.begin(RunKind::Distill.name(), step, total_steps);
-        Ok(())
+        Ok(self.journal.begin(RunKind::Distill.name(), step, total_steps)?)
     }
 
     fn on_step(&mut self, step: usize, _total_steps: usize) -> Result<(), CallbackError> {

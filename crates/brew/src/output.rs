@@ -4,7 +4,8 @@ use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use brew_distillers::CheckpointFolder;
+use brew_config::TrainingConfig;
+use brew_distillers::{CheckpointFolder, TensorBoard};
 use serde_json::Value;
 
 use crate::RunError;
@@ -23,8 +24,13 @@ const LOCK: &str = "run.lock";
 /// What the name of a file starts with that is being written.
 const WRITING: &str = ".writing-";
 
+/// Curves for TensorBoard.
+const TENSORBOARD: &str = "tensorboard";
+/// The page of `textbrew report`.
+const PAGE: &str = "report.html";
+
 /// Every name a run writes, the only ones that `--overwrite` removes.
-const OWN: [&str; 6] = [CONFIG, LOG, CHECKPOINTS, MODEL, RESULT, NOT_FINITE];
+const OWN: [&str; 8] = [CONFIG, LOG, CHECKPOINTS, MODEL, RESULT, NOT_FINITE, TENSORBOARD, PAGE];
 
 /// What to do with an output folder that is not empty.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -85,6 +91,21 @@ impl RunFolder {
         root.join(CONFIG)
     }
 
+    /// Where a run keeps its events.
+    pub(crate) fn log_in(root: &Path) -> PathBuf {
+        root.join(LOG)
+    }
+
+    /// Where a finished run keeps its scores.
+    pub(crate) fn result_in(root: &Path) -> PathBuf {
+        root.join(RESULT)
+    }
+
+    /// Where a run's page is written.
+    pub(crate) fn page_in(root: &Path) -> PathBuf {
+        root.join(PAGE)
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
@@ -109,6 +130,17 @@ impl RunFolder {
 
     pub(crate) fn model(&self) -> PathBuf {
         self.path(MODEL)
+    }
+
+    /// The curves of a run, where it is to have some.
+    pub(crate) fn tensorboard(&self, training: &TrainingConfig) -> Option<TensorBoard> {
+        let folder = training.log_dir.clone().unwrap_or_else(|| self.path(TENSORBOARD));
+        training.tensorboard.then(|| TensorBoard::new(folder))
+    }
+
+    /// Whether the run in the folder came to its end.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.path(RESULT).exists()
     }
 
     /// The run's log, to be written on at its end. A last line that a crash cut off is removed.

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::corpus::Split;
-use crate::journal::Journal;
+use crate::journal::{Curves, Journal};
 use crate::output::{RunFolder, model_in};
 use crate::teaching::distil;
 use crate::{
@@ -98,10 +98,12 @@ impl BackendJob for TrainJob<'_> {
         let parameters = Module::<B>::num_params(&student);
         let config = serde_json::to_value(run.config()).expect("a configuration is JSON");
         let folder = RunFolder::open(run.output(), self.policy, &config)?;
-        let journal = Journal::new(self.observer, folder.log()?);
-        journal.write(&json!({
-            "event": "begin", "command": run.kind().name(), "backend": self.backend.name(),
-            "version": env!("CARGO_PKG_VERSION"), "parameters": parameters, "examples": run.train.features.len(),
+        let curves = Curves::new(&folder, &run.config.training);
+        let journal = Journal::new(self.observer, folder.log()?, curves);
+        let of_teachers: Vec<usize> = teachers.iter().map(Module::<B::InnerBackend>::num_params).collect();
+        journal.open(json!({
+            "command": run.kind().name(), "backend": self.backend.name(), "parameters": parameters,
+            "teacher_parameters": of_teachers, "examples": run.train.features.len(),
         }))?;
 
         let batches = run.batches::<B>(&device)?;
@@ -250,16 +252,16 @@ impl<B: AutodiffBackend> Watch<'_, B> {
         step: usize,
     ) -> Result<Option<TaskReport>, RunError> {
         let Some(split) = split else { return Ok(None) };
+        let started = Instant::now();
         let report = evaluate(self.run, split, model, &self.device)?;
-        self.journal.evaluation(None, name, step, &report)?;
+        self.journal.evaluation(None, name, step, &report, started.elapsed().as_secs_f64())?;
         Ok(Some(report))
     }
 }
 
 impl<B: AutodiffBackend> Callback<TaskModel<B>> for &Watch<'_, B> {
     fn on_start(&mut self, step: usize, total_steps: usize) -> Result<(), CallbackError> {
-        self.journal.begin(self.run.kind().name(), step, total_steps);
-        Ok(())
+        Ok(self.journal.begin(self.run.kind().name(), step, total_steps)?)
     }
 
     fn on_step(&mut self, step: usize, _total_steps: usize) -> Result<(), CallbackError> {

@@ -390,7 +390,8 @@ where
 }
 
 fn counted<B: Backend>(batch: Batch<B>) -> Counted<Batch<B>> {
-    Counted { examples: batch.len(), batch }
+    let examples = batch.len();
+    Counted::new(batch, examples)
 }
 
 impl Case {
@@ -420,7 +421,8 @@ impl Case {
         order
             .map(|&task| {
                 let batch = sources[task].next().expect("a cycle of batches");
-                Counted { examples: batch.len(), batch: TaskBatch { task, batch } }
+                let examples = batch.len();
+                Counted::new(TaskBatch { task, batch }, examples)
             })
             .collect()
     }

@@ -68,7 +68,7 @@ fn run(folder: &Path, of_burn: bool) -> Result<Trained<AB, Linear<AB>>, DistillE
     if of_burn {
         recipe = recipe.with_optimizer(|_| AdamConfig::new().init());
     }
-    let batches: Vec<Counted<()>> = vec![Counted { batch: (), examples: 1 }; 2];
+    let batches: Vec<Counted<()>> = vec![Counted::new((), 1); 2];
     let hooks = Hooks::new().with_checkpoints(CheckpointFolder::new(folder)).resuming(true);
     fit(Trainable::new(student()), &recipe, &mut Mean::new(), &batches, hooks)
 }

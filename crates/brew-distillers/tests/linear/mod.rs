@@ -40,7 +40,7 @@ pub(crate) fn batches(count: usize, size: usize) -> Vec<Counted<Batch<AB>>> {
                 inputs: Tensor::from_data(TensorData::new(rows, [size, INPUTS]), &device),
                 labels: Tensor::from_data(TensorData::new(labels, [size]), &device),
             };
-            Counted { batch, examples: size }
+            Counted::new(batch, size)
         })
         .collect()
 }
