@@ -1,5 +1,6 @@
 //! One function a command: arguments in, calls to the library, something readable out.
 
+mod check;
 mod report;
 
 use std::io::Write;
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Train(args) => train(&args, RunKind::Train),
         Command::Distill(args) => train(&args, RunKind::Distill),
+        Command::Check(args) => check::run(&args),
         Command::Evaluate(args) => evaluate(&args),
         Command::Predict(args) => predict(&args),
         Command::Params(args) => params(&args),

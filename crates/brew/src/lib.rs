@@ -6,6 +6,7 @@
 //! it on a [`BackendKind`] chosen at run time.
 
 mod backend;
+mod check;
 pub mod classification;
 mod corpus;
 mod error;
@@ -26,6 +27,10 @@ mod train;
 mod vocabulary;
 
 pub use backend::{BackendError, BackendJob, BackendKind, dispatch, names as backend_names};
+pub use check::{
+    CacheEstimate, CheckOptions, CheckReport, DataSize, MemoryEstimate, ModelSize, StepCount, Trial,
+    cache_estimate, check_run,
+};
 pub use error::RunError;
 pub use inference::{
     ClassPrediction, EntityPrediction, FlagsPrediction, LabelPrediction, Prediction, TagPrediction,
