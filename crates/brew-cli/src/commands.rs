@@ -45,12 +45,12 @@ fn backend(args: &BackendArgs) -> Result<BackendKind> {
 
 fn train(args: &RunArgs, kind: RunKind) -> Result<ExitCode> {
     let backend = backend(&args.backend)?;
-    let config = brew::load_run(&args.run, &args.settings)?;
     let policy = match (args.overwrite, args.resume) {
         (true, _) => OutputPolicy::Overwrite,
         (_, true) => OutputPolicy::Resume,
         _ => OutputPolicy::Fresh,
     };
+    let config = brew::load_run_for(backend, &args.run, &args.settings, kind, policy)?;
     let stop = stop_on_ctrl_c()?;
     let progress = &mut Progress::default();
     // Several tasks that are only to be trained are refused there with what to do instead.

@@ -41,6 +41,8 @@ pub struct Reading<T> {
     pub problems: Vec<Problem>,
     /// Of each list that entries were left out of, the numbers that the others have in the file.
     kept: BTreeMap<String, Vec<usize>>,
+    /// Fields that were left out.
+    removed: BTreeSet<String>,
     /// What fields that were given another name are called in the file.
     renamed: BTreeMap<String, String>,
 }
@@ -86,12 +88,23 @@ impl<T: DeserializeOwned> Reading<T> {
 
     fn failed(error: &ConfigError) -> Self {
         let problem = Problem::new("", "", error.to_string());
-        Self { config: None, problems: vec![problem], kept: BTreeMap::new(), renamed: BTreeMap::new() }
+        Self {
+            config: None,
+            problems: vec![problem],
+            kept: BTreeMap::new(),
+            removed: BTreeSet::new(),
+            renamed: BTreeMap::new(),
+        }
     }
 
     fn of_tree<V: Tree>(mut tree: V, lines: &Lines) -> Self {
-        let mut found =
-            Self { config: None, problems: Vec::new(), kept: BTreeMap::new(), renamed: BTreeMap::new() };
+        let mut found = Self {
+            config: None,
+            problems: Vec::new(),
+            kept: BTreeMap::new(),
+            removed: BTreeSet::new(),
+            renamed: BTreeMap::new(),
+        };
         let mut seen = BTreeSet::new();
         let mut places = Vec::new();
         while found.problems.len() < MOST_PROBLEMS {
@@ -164,7 +177,9 @@ impl<T: DeserializeOwned> Reading<T> {
                 // The error may be of something deeper that has no place in the tree: leave out what is around it.
                 let mut place = place;
                 while let Some((last, parent)) = place.split_last() {
+                    let field = self.as_written(place);
                     if let Some(length) = tree.remove(place) {
+                        self.removed.insert(field);
                         if let Step::Index(index) = last {
                             let kept =
                                 self.kept.entry(path_text(parent)).or_insert_with(|| (0..length).collect());
@@ -210,8 +225,9 @@ impl<T: DeserializeOwned> Reading<T> {
     /// ```
     pub fn further(&self, found: Vec<Problem>) -> Vec<Problem> {
         let is_known = |problem: &Problem| {
-            problem.value == "missing"
-                && self.problems.iter().any(|known| covers(&known.field, &problem.field))
+            let is_missing = problem.value == "missing";
+            self.removed.iter().any(|field| covers(field, &problem.field))
+                || is_missing && self.problems.iter().any(|known| covers(&known.field, &problem.field))
         };
         let found = found.into_iter().map(|problem| match tree::steps(&problem.field) {
             Some(steps) => Problem { field: self.as_written(&steps), ..problem },
@@ -259,11 +275,12 @@ fn explain(error: &ConfigError) -> String {
         nearest.as_ref().map(|name| format!(", did you mean `{name}`?")).unwrap_or_default()
     };
     match error {
-        ConfigError::UnknownKey { nearest, known, .. } if known.is_empty() => {
-            format!("unknown key{}; leave it out", meant(nearest))
+        // The other ones would be many.
+        ConfigError::UnknownKey { nearest: nearest @ Some(_), .. } => {
+            format!("unknown key{}", meant(nearest))
         }
-        ConfigError::UnknownKey { nearest, known, .. } => {
-            format!("unknown key{}; known here: {}", meant(nearest), known.join(", "))
+        ConfigError::UnknownKey { known, .. } => {
+            format!("unknown key; known here: {}", known.join(", "))
         }
         ConfigError::UnknownValue { value, nearest, known, .. } => {
             format!("unknown value `{value}`{}; allowed here: {}", meant(nearest), known.join(", "))

@@ -56,7 +56,7 @@ pub use head::{Pooler, PretrainedModel, StudentHead};
 pub use header::{HeaderFit, TensorHeader, WeightHeader};
 pub use import::{LoadOptions, Pretrained, from_state_dict, load_pretrained};
 pub use layer::{EncoderLayer, FeedForward};
-pub use names::count_parameters;
+pub use names::{count_parameters, tensor_shapes};
 pub use output::{EncoderInput, EncoderOutput, Mode, ModelOutput, OutputRequest};
 pub use parameters::{ParameterRow, ParameterTable};
 pub use presets::StudentPreset;

@@ -16,7 +16,7 @@ use crate::multi_task::problems_of_tasks;
 use crate::{OutputPolicy, RunConfig, RunError, RunKind};
 
 pub use estimate::{CacheEstimate, DataSize, MemoryEstimate, ModelSize, StepCount, cache_estimate};
-pub use report::{CheckOptions, CheckReport, check_run};
+pub use report::{CheckOptions, CheckReport, check_run, load_run_for};
 pub use trial::Trial;
 
 pub(crate) use examine::examine;

@@ -29,7 +29,7 @@ mod vocabulary;
 pub use backend::{BackendError, BackendJob, BackendKind, dispatch, names as backend_names};
 pub use check::{
     CacheEstimate, CheckOptions, CheckReport, DataSize, MemoryEstimate, ModelSize, StepCount, Trial,
-    cache_estimate, check_run,
+    cache_estimate, check_run, load_run_for,
 };
 pub use error::RunError;
 pub use inference::{

@@ -75,6 +75,10 @@ impl Sample {
         data: &DataConfig,
         purpose: Purpose,
     ) {
+        // A length that is wrong in itself has been told.
+        if data.max_length.is_some_and(|most| most < 3) {
+            return;
+        }
         self.rows.truncate(ENCODED);
         match self.rows.encode(labels, tokenizer, data, purpose) {
             Ok(split) => self.features = split.features,

@@ -43,7 +43,22 @@ impl Checkpoint {
     ) -> Option<HeaderFit> {
         let (config, weights) = (self.config.as_ref()?, self.weights.as_ref()?);
         let fit = weights.fit(config, task.head(), options);
-        fit.map_err(|error| found.push(of_model(field, &weights.path, &error))).ok()
+        fit.map_err(|error| {
+            let problem = of_model(field, &weights.path, &error);
+            found.push(match &error {
+                // A teacher's head cannot start anew.
+                ModelError::OtherHead { found, asked, .. } if field.starts_with("teacher") => {
+                    let folder = self.folder.display();
+                    let message = format!(
+                        "{folder}: the checkpoint is a {found}, and a {asked} is asked for; give a teacher that was \
+                         trained for {task}"
+                    );
+                    Problem { message, ..problem }
+                }
+                _ => problem,
+            });
+        })
+        .ok()
     }
 }
 

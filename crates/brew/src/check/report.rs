@@ -11,7 +11,7 @@ use super::examine::{Examination, examine};
 use super::trial::{Trial, trial};
 use super::{all_problems, output};
 use crate::multi_task::alone;
-use crate::settings::read_run;
+use crate::settings::{load_run, read_run};
 use crate::{BackendJob, BackendKind, OutputPolicy, RunConfig, RunError, RunKind, dispatch};
 
 /// What [`check_run`] is to do.
@@ -94,6 +94,28 @@ pub fn check_run(
         report.trial = Some(trial(backend, config, kind, steps.per_epoch)?);
     }
     Ok(report)
+}
+
+/// Reads a run file with settings for a run; where there is a mistake in it, everything else that is wrong is told
+/// with it, as [`check_run`] does.
+///
+/// # Errors
+/// [`RunError::Wrong`] with all problems; those of [`load_run`].
+pub fn load_run_for(
+    backend: BackendKind,
+    path: &Path,
+    settings: &[String],
+    kind: RunKind,
+    policy: OutputPolicy,
+) -> Result<RunConfig, RunError> {
+    load_run(path, settings).or_else(|error| {
+        let options = CheckOptions { kind: Some(kind), policy, trial: false };
+        let problems = check_run(backend, path, settings, options)?.problems;
+        Err(match problems.is_empty() {
+            true => error,
+            false => RunError::Wrong { run: path.to_path_buf(), problems },
+        })
+    })
 }
 
 struct ExamineJob<'a> {
