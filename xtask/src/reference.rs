@@ -82,7 +82,7 @@ const INTRODUCTION: &str = "\
 # Configuration
 
 A run is one file in TOML or JSON. Whatever is left out has its default; an unknown key is an error that names the nearest
-known one; values out of range are told all at once, before anything is computed. `--set key=value` changes a field from
+known one; all mistakes are told at once, before anything is computed: [Checking a run](check.md). `--set key=value` changes a field from
 the command line: `--set training.optimizer.lr=1e-4`, `--set 'model.layers=[1, 3]'`, `--set 'tasks[sst2].data.train=FILE'`.
 
 This page is made of the code's own documentation by `cargo xtask reference`; a test compares its tables with the types

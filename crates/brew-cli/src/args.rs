@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Train(RunArgs),
     /// Distil a teacher into a student, or the teachers of several tasks into one
     Distill(RunArgs),
+    /// Tell everything that is wrong with a run before it begins, and what it will take
+    Check(CheckArgs),
     /// Measure a model on a labelled file
     Evaluate(EvaluateArgs),
     /// Label a file: one JSON object a line with label and logits
@@ -71,6 +73,40 @@ pub(crate) struct RunArgs {
     /// Show no progress and no notes, only the result
     #[arg(long, short)]
     pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) backend: BackendArgs,
+}
+
+/// Exit code 0 where nothing is wrong, 2 where something is, 1 where the trial failed.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Run file (.toml or .json)
+    pub(crate) run: PathBuf,
+
+    /// Change a field of the run file, as `train` and `distill` do; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+
+    /// The command that it is for [default: distill where the run file names a teacher or tasks]
+    #[arg(long = "for", value_name = "COMMAND", value_parser = ["train", "distill"])]
+    pub(crate) command: Option<String>,
+
+    /// As if the run in the output folder were to be replaced
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) overwrite: bool,
+
+    /// As if the run in the output folder were to be continued
+    #[arg(long)]
+    pub(crate) resume: bool,
+
+    /// Load the models and make a few steps, to tell the time of an epoch; nothing is kept
+    #[arg(long)]
+    pub(crate) trial: bool,
+
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
 
     #[command(flatten)]
     pub(crate) backend: BackendArgs,

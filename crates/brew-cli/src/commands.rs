@@ -1,5 +1,6 @@
 //! One function a command: arguments in, calls to the library, something readable out.
 
+mod check;
 mod report;
 
 use std::io::Write;
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Train(args) => train(&args, RunKind::Train),
         Command::Distill(args) => train(&args, RunKind::Distill),
+        Command::Check(args) => check::run(&args),
         Command::Evaluate(args) => evaluate(&args),
         Command::Predict(args) => predict(&args),
         Command::Params(args) => params(&args),
@@ -44,13 +46,13 @@ fn backend(args: &BackendArgs) -> Result<BackendKind> {
 
 fn train(args: &RunArgs, kind: RunKind) -> Result<ExitCode> {
     let backend = backend(&args.backend)?;
-    let config = brew::load_run(&args.run, &args.settings)?;
     let policy = match (args.overwrite, args.resume) {
         (true, _) => OutputPolicy::Overwrite,
         (_, true) if args.accept_changes => OutputPolicy::ResumeChanged,
         (_, true) => OutputPolicy::Resume,
         _ => OutputPolicy::Fresh,
     };
+    let config = brew::load_run_for(backend, &args.run, &args.settings, kind, policy)?;
     let stop = stop_on_ctrl_c()?;
     let progress = &mut *observer(args, &stop)?;
     // Several tasks that are only to be trained are refused there with what to do instead.

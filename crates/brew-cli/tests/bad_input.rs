@@ -162,11 +162,11 @@ fn an_output_folder_with_other_files_is_left_alone() {
 }
 
 #[test]
-fn an_output_folder_that_cannot_be_written_is_an_error_of_the_run() {
+fn an_output_folder_that_cannot_be_written_is_told_before_the_run() {
     let shop = Workshop::new();
     // Below a file: not even root may write there.
     let arguments = ["train", "run.toml", "--set", "training.output_dir=run.toml/out"];
-    shop.refuse(&arguments, 1, &["run.toml/out"]);
+    shop.refuse(&arguments, 2, &["training.output_dir", "run.toml/out"]);
 }
 
 #[test]

@@ -248,7 +248,7 @@ fn what_is_wrong_with_tasks_is_told_at_once_before_the_run() {
     );
     let bare =
         ["distill", "bare.toml", "--set", "training.num_epochs=0", "--set", "distillation.temperature=-1"];
-    let named = ["has 4 problem(s)", "tasks[0].teacher.from = missing", "tasks[1].data.train = missing"];
+    let named = ["there are 4 problems", "tasks[0].teacher.from = missing", "tasks[1].data.train = missing"];
     shop.refuse(
         &bare,
         2,

@@ -83,7 +83,7 @@ pub enum ConfigError {
         message: String,
     },
     /// Every field has its type, but values are out of range.
-    #[error("the configuration has {} problem(s):\n{}", problems.len(), list(problems))]
+    #[error("{}\n{}", count(problems.len()), list(problems))]
     Invalid {
         /// All of them.
         problems: Vec<Problem>,
@@ -130,6 +130,13 @@ fn place(path: &Option<PathBuf>, line: Option<usize>) -> String {
 
 fn did_you_mean(nearest: &Option<String>) -> String {
     nearest.as_ref().map(|name| format!(", did you mean `{name}`?")).unwrap_or_default()
+}
+
+fn count(problems: usize) -> String {
+    match problems {
+        1 => "there is 1 problem:".to_owned(),
+        count => format!("there are {count} problems:"),
+    }
 }
 
 fn list(problems: &[Problem]) -> String {

@@ -33,6 +33,7 @@ mod nearest;
 mod presets;
 mod problem;
 mod projection;
+mod reading;
 mod schedule;
 mod training;
 
@@ -47,5 +48,6 @@ pub use nearest::nearest;
 pub use presets::{LayerMap, match_table, preset, preset_names, tinybert_matches};
 pub use problem::Problem;
 pub use projection::{ProjectionConfig, ProjectionGroup, ProjectionName};
+pub use reading::Reading;
 pub use schedule::{ScheduleConfig, ScheduleName, TemperatureScheduler, WeightScheduler};
 pub use training::{IgnoredField, NotFiniteAction, OptimizerConfig, OptimizerName, TrainingConfig};

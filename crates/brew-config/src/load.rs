@@ -65,20 +65,27 @@ pub fn from_toml_str<T: DeserializeOwned>(text: &str) -> Result<T, ConfigError> 
 /// The file cannot be read, has another extension, or does not hold a `T`.
 pub fn load<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T, ConfigError> {
     let path = path.as_ref();
+    let (text, is_toml) = text_of(path)?;
+    let config = if is_toml { from_toml_str(&text) } else { from_json_str(&text) };
+    config.map_err(|error| error.in_file(path.to_path_buf()))
+}
+
+/// The text of a configuration file, and whether it is TOML rather than JSON.
+pub(crate) fn text_of(path: &Path) -> Result<(String, bool), ConfigError> {
     let extension =
         path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let parse = match extension.as_str() {
-        "json" => from_json_str::<T>,
-        "toml" => from_toml_str::<T>,
+    let is_toml = match extension.as_str() {
+        "json" => false,
+        "toml" => true,
         _ => return Err(ConfigError::UnknownFormat { path: path.to_path_buf(), extension }),
     };
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
-    parse(&text).map_err(|error| error.in_file(path.to_path_buf()))
+    Ok((text, is_toml))
 }
 
 /// serde gives unknown names as text only: the name and then what it expected, each in backticks.
-fn diagnose(message: &str, line: Option<usize>) -> ConfigError {
+pub(crate) fn diagnose(message: &str, line: Option<usize>) -> ConfigError {
     let mut quoted = message.split('`').skip(1).step_by(2).map(str::to_string);
     let is_key = message.starts_with("unknown field `");
     if message.starts_with("unknown preset `") {

@@ -1,9 +1,27 @@
 use std::fmt;
+use std::path::PathBuf;
 
-/// One thing wrong with a configuration: where, what it holds, and what to write instead.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use serde::Serialize;
+
+/// One thing wrong with a configuration, or with a file that it names: where, what it holds, and what to write
+/// instead.
+///
+/// As text it is `field = value: message`, or `field: message` where it is a file that something is wrong with: then
+/// the message names the place in it.
+///
+/// ```
+/// use brew_config::Problem;
+///
+/// let problem = Problem::new("data.train", "a.tsv", "a.tsv, line 3: the row has 1 column, not 2").in_file("a.tsv");
+/// assert_eq!(problem.to_string(), "data.train: a.tsv, line 3: the row has 1 column, not 2");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// Path of the field, such as `intermediate_matches[2].proj`.
+    /// The file with the mistake, where it is known; else it is the configuration's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// Path of the field, such as `intermediate_matches[2].proj`; of the one that names the file where the mistake is
+    /// in another file than the configuration's. Empty where the whole file is meant.
     pub field: String,
     /// The value found there, as it would be written in JSON.
     pub value: String,
@@ -14,7 +32,13 @@ pub struct Problem {
 impl Problem {
     /// A problem of the field at `field`, which holds `value`.
     pub fn new(field: impl Into<String>, value: impl fmt::Display, message: impl Into<String>) -> Self {
-        Self { field: field.into(), value: value.to_string(), message: message.into() }
+        Self { file: None, field: field.into(), value: value.to_string(), message: message.into() }
+    }
+
+    /// The same problem, of what is in this file.
+    #[must_use]
+    pub fn in_file(self, file: impl Into<PathBuf>) -> Self {
+        Self { file: Some(file.into()), ..self }
     }
 
     /// The same problem of a struct that is itself the field `parent` of another one.
@@ -31,7 +55,14 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} = {}: {}", self.field, self.value, self.message)
+        // A message that names the file need not be told twice which one.
+        let names_the_file =
+            self.file.as_ref().is_some_and(|file| self.message.contains(&*file.to_string_lossy()));
+        match (self.field.as_str(), names_the_file) {
+            ("", _) => f.write_str(&self.message),
+            (field, true) => write!(f, "{field}: {}", self.message),
+            (field, false) => write!(f, "{field} = {}: {}", self.value, self.message),
+        }
     }
 }
 

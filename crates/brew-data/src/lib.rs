@@ -81,7 +81,7 @@ pub use qa::{
     SpanDecoding, SpanFeature, SpanOptions, SpanPrediction, WindowReport, decode_spans, question_features,
     read_questions, split_by_title, training_features,
 };
-pub use reader::{Column, TextFileSpec, TextFormat, read_examples};
+pub use reader::{Column, Extent, TextFileSpec, TextFormat, read_examples};
 pub use reader::{Layout, LayoutOptions, LayoutRows, LayoutTask, Split, drop_seen};
 pub use sampler::BatchSampler;
 pub use tags::{

@@ -37,6 +37,7 @@
 mod align;
 mod decode;
 mod example;
+mod head;
 mod json;
 mod options;
 mod read;

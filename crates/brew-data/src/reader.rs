@@ -1,6 +1,7 @@
 //! Texts and labels out of TSV, CSV and JSON-lines files.
 
 mod csv;
+mod extent;
 mod json;
 mod layout;
 pub(crate) mod lists;
@@ -14,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DataError, Origin, RawExample};
 
+pub use extent::Extent;
+pub(crate) use extent::{after_blank_line, after_line, read_text};
 pub use layout::{Layout, LayoutOptions, LayoutRows, LayoutTask, Split, drop_seen};
 
 /// How the rows of a file are written.
@@ -130,6 +133,9 @@ pub struct TextFileSpec {
     /// The column of the label; by default detected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<Column>,
+    /// How much of the file is read; no matter of the file, and so in no configuration.
+    #[serde(skip)]
+    pub extent: Extent,
 }
 
 impl TextFileSpec {
@@ -148,6 +154,18 @@ impl TextFileSpec {
         self.format
             .or_else(|| TextFormat::from_extension(path))
             .ok_or_else(|| DataError::UnknownFormat { path: path.to_path_buf() })
+    }
+
+    /// The text of a file and its format.
+    fn read(&self, path: &Path) -> Result<(String, TextFormat), DataError> {
+        let format = self.format_of(path);
+        let cut = match format {
+            Ok(TextFormat::Csv) => extent::after_row_of_csv,
+            _ => after_line,
+        };
+        // A file that is not there is told before a name that says no format.
+        let content = read_text(path, self.extent, cut)?;
+        Ok((content, format?))
     }
 
     fn columns(&self) -> impl Iterator<Item = &Column> {
@@ -174,8 +192,7 @@ impl TextFileSpec {
 /// # Ok::<(), brew_data::DataError>(())
 /// ```
 pub fn read_examples(path: &Path, spec: &TextFileSpec) -> Result<Vec<RawExample>, DataError> {
-    let content = read_utf8(path)?;
-    let format = spec.format_of(path)?;
+    let (content, format) = spec.read(path)?;
     let text = without_mark(&content);
     let examples = match format {
         TextFormat::Tsv => table::examples(tsv::rows(text), spec, path),

@@ -185,9 +185,34 @@ impl EncoderConfig {
     /// Reads a `config.json`.
     ///
     /// # Errors
-    /// An unreadable file, a `model_type` other than those of [`Architecture`], a field out of its range, a
-    /// `position_embedding_type` other than `absolute`.
+    /// An unreadable file, a `model_type` other than those of [`Architecture`], fields out of their range, all of
+    /// them named, a `position_embedding_type` other than `absolute`.
     pub fn from_file(path: &Path) -> Result<Self, ModelError> {
+        Self::fields_of(path)?.map_err(|problems| ModelError::config(path, problems.join("; ")))
+    }
+
+    /// Reads a `config.json`, each thing that is wrong with it as an error of its own.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let path = folder.path().join("config.json");
+    /// std::fs::write(&path, r#"{"model_type": "bert", "hidden_size": 0, "vocab_size": "many"}"#).unwrap();
+    /// let errors = brew_models::EncoderConfig::check_file(&path).unwrap_err();
+    /// assert!(errors[0].to_string().contains("vocab_size: invalid type"));
+    /// assert!(errors[1].to_string().contains("hidden_size is 0"));
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`from_file`](Self::from_file).
+    pub fn check_file(path: &Path) -> Result<Self, Vec<ModelError>> {
+        let errors = |problems: Vec<String>| {
+            problems.into_iter().map(|problem| ModelError::config(path, problem)).collect::<Vec<_>>()
+        };
+        Self::fields_of(path).map_err(|error| vec![error])?.map_err(errors)
+    }
+
+    /// The fields of a file as a configuration, or what is wrong with them.
+    fn fields_of(path: &Path) -> Result<Result<Self, Vec<String>>, ModelError> {
         let text = std::fs::read_to_string(path).map_err(|source| ModelError::io(path, source))?;
         let json: Value = serde_json::from_str(&text)
             .map_err(|error| ModelError::config(path, format!("not a JSON configuration: {error}")))?;
@@ -197,7 +222,10 @@ impl EncoderConfig {
             let (found, supported) = (found.to_owned(), Architecture::model_types());
             return Err(ModelError::UnknownArchitecture { path: path.to_path_buf(), found, supported });
         }
-        serde_json::from_value(json).map_err(|error| ModelError::config(path, error.to_string()))
+        match json {
+            Value::Object(fields) => Ok(Self::from_fields(fields)),
+            _ => Err(ModelError::config(path, "not a JSON object, as a configuration is")),
+        }
     }
 
     /// Number of labels of the classifier.

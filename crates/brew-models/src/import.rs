@@ -5,16 +5,20 @@ use std::path::{Path, PathBuf};
 
 use brew_random::Key;
 use burn::module::ParamId;
+use burn::tensor::TensorData;
 use burn::tensor::backend::BackendTypes;
-use burn::tensor::{DType, TensorData};
 use burn_store::{ModuleStore, PytorchStore, SafetensorsStore, TensorSnapshot};
 
+use crate::header::{Described, WeightHeader};
 use crate::init::{Initialiser, ParameterSource};
 use crate::names::{
     Leftover, ParameterSpec, SPAN_OUTPUTS, canonical_name, classify_leftover, parameter_specs,
 };
 use crate::state::transpose;
-use crate::{EncoderConfig, Head, Misfit, ModelError, PretrainedModel, ShapeMismatch, torch_archive};
+use crate::{
+    EncoderConfig, Head, Misfit, ModelError, PretrainedModel, ShapeMismatch, safetensors_header,
+    torch_archive,
+};
 
 /// What to make of a checkpoint.
 #[derive(Debug, Clone, Copy)]
@@ -67,13 +71,7 @@ pub fn load_pretrained<M: PretrainedModel>(
     device: &<M::Backend as BackendTypes>::Device,
 ) -> Result<Pretrained<M>, ModelError> {
     let config = EncoderConfig::from_file(&folder.join("config.json"))?;
-    let config = with_asked_labels(config, M::HEAD, options.num_labels)?;
-    if let Some(found) = other_head(&config, M::HEAD)
-        && !options.reinitialise_head
-    {
-        let asked = M::HEAD.class_name(config.architecture);
-        return Err(ModelError::OtherHead { path: folder.to_path_buf(), found, asked });
-    }
+    let config = asked_config(&config, M::HEAD, folder, options)?;
     let path = weight_file(folder)?;
     let tensors = read_tensors(&path)?;
     let pretrained = assemble(config, tensors, &path, options, device)?;
@@ -114,6 +112,38 @@ pub fn from_state_dict<M: PretrainedModel>(
     Err(ModelError::Mismatch { path: path.to_path_buf(), misfit: Box::new(misfit) })
 }
 
+/// What [`load_pretrained`] would make of a checkpoint with this configuration and these tensors, told without its
+/// values.
+pub(crate) fn fit_header(
+    header: &WeightHeader,
+    config: &EncoderConfig,
+    head: Head,
+    options: &LoadOptions,
+) -> Result<(Vec<String>, Vec<String>), ModelError> {
+    let folder = header.path.parent().unwrap_or(Path::new("."));
+    let config = asked_config(config, head, folder, options)?;
+    let specs = parameter_specs(&config, Some(head));
+    let plan = plan(&config, specs, header.tensors.clone(), &header.path, options.reinitialise_head)?;
+    Ok((plan.initialised, plan.ignored))
+}
+
+/// The configuration with the labels asked for, where its head is the one asked for.
+fn asked_config(
+    config: &EncoderConfig,
+    head: Head,
+    folder: &Path,
+    options: &LoadOptions,
+) -> Result<EncoderConfig, ModelError> {
+    let config = with_asked_labels(config.clone(), head, options.num_labels)?;
+    match other_head(&config, head) {
+        Some(found) if !options.reinitialise_head => {
+            let asked = head.class_name(config.architecture);
+            Err(ModelError::OtherHead { path: folder.to_path_buf(), found, asked })
+        }
+        _ => Ok(config),
+    }
+}
+
 /// The class of a checkpoint, if it has a head of another kind.
 fn other_head(config: &EncoderConfig, asked: Head) -> Option<String> {
     let found = config.other.get("architectures")?.get(0)?.as_str()?;
@@ -147,7 +177,7 @@ fn with_asked_labels(
 const SAFETENSORS: &str = "model.safetensors";
 const PICKLE: &str = "pytorch_model.bin";
 
-fn weight_file(folder: &Path) -> Result<PathBuf, ModelError> {
+pub(crate) fn weight_file(folder: &Path) -> Result<PathBuf, ModelError> {
     for name in [SAFETENSORS, PICKLE] {
         let path = folder.join(name);
         if path.is_file() {
@@ -177,6 +207,8 @@ fn read_tensors(path: &Path) -> Result<Tensors, ModelError> {
         torch_archive::compare(path, &verified, &tensors)?;
         return Ok(tensors);
     }
+    // Sizes that the file declares are compared with its own before anything is made of them.
+    safetensors_header::read(path)?;
     let mut store = SafetensorsStore::from_file(path);
     let tensors = store.get_all_snapshots().map_err(|error| {
         let message = format!("not a whole safetensors file ({error}); fetch or export it again");
@@ -186,9 +218,9 @@ fn read_tensors(path: &Path) -> Result<Tensors, ModelError> {
 }
 
 /// Where each parameter comes from.
-struct Plan {
+struct Plan<D> {
     /// By path in the module: the tensor's name in the file and how it is laid out.
-    from_file: HashMap<String, (TensorSnapshot, String, ParameterSpec)>,
+    from_file: HashMap<String, (D, String, ParameterSpec)>,
     initialised: Vec<String>,
     ignored: Vec<String>,
 }
@@ -211,16 +243,16 @@ fn assemble<M: PretrainedModel>(
     Ok(Pretrained { model, config, initialised: plan.initialised, ignored: plan.ignored })
 }
 
-fn plan(
+fn plan<D: Described>(
     config: &EncoderConfig,
     specs: Vec<ParameterSpec>,
-    tensors: Tensors,
+    tensors: BTreeMap<String, D>,
     path: &Path,
     reinitialise_head: bool,
-) -> Result<Plan, ModelError> {
+) -> Result<Plan<D>, ModelError> {
     let mut misfit = Misfit::default();
     let mut ignored = Vec::new();
-    let mut by_name: BTreeMap<String, (String, TensorSnapshot)> = BTreeMap::new();
+    let mut by_name: BTreeMap<String, (String, D)> = BTreeMap::new();
     for (name, snapshot) in tensors {
         if let Some((other, _)) =
             by_name.insert(canonical_name(config.architecture, &name), (name.clone(), snapshot))
@@ -255,11 +287,11 @@ fn plan(
             }
             continue;
         };
-        let (expected, found) = (spec.file_shape(), snapshot.shape.to_vec());
+        let (expected, found) = (spec.file_shape(), snapshot.shape());
         if expected != found {
             misfit.wrong_shape.push(ShapeMismatch { name, expected, found });
-        } else if !matches!(snapshot.dtype, DType::F64 | DType::F32 | DType::F16 | DType::BF16) {
-            misfit.wrong_type.push(format!("{name} ({:?})", snapshot.dtype));
+        } else if !["F64", "F32", "F16", "BF16"].contains(&snapshot.dtype().as_str()) {
+            misfit.wrong_type.push(format!("{name} ({})", snapshot.dtype()));
         } else {
             from_file.insert(spec.path.clone(), (snapshot, name, spec));
         }
@@ -280,13 +312,13 @@ fn plan(
 
 /// The number of labels of the classifier in the file and the one asked for, if it is a whole classifier of the
 /// right width and they differ.
-fn label_count(
+fn label_count<D: Described>(
     specs: &[ParameterSpec],
-    by_name: &BTreeMap<String, (String, TensorSnapshot)>,
+    by_name: &BTreeMap<String, (String, D)>,
 ) -> Option<(usize, usize)> {
     let mut head = specs.iter().filter(|spec| spec.is_head());
     let (weight, bias) = (head.next()?, head.next()?);
-    let shape = |spec: &ParameterSpec| by_name.get(&spec.name).map(|(_, snapshot)| snapshot.shape.to_vec());
+    let shape = |spec: &ParameterSpec| by_name.get(&spec.name).map(|(_, snapshot)| snapshot.shape());
     let [found, width] = shape(weight)?[..] else { return None };
     let [expected_width, asked] = weight.shape[..] else { return None };
     let whole = width == expected_width && shape(bias)? == [found];

@@ -103,6 +103,19 @@ pub fn count_parameters(config: &EncoderConfig) -> usize {
     parameter_specs(config, None).iter().map(ParameterSpec::num_elements).sum()
 }
 
+/// The tensors of a checkpoint by name and shape as files have them, in the order of the module.
+///
+/// ```
+/// use brew_models::{EncoderConfig, Head, tensor_shapes};
+///
+/// let tensors = tensor_shapes(&EncoderConfig::default(), Head::SequenceClassification);
+/// assert_eq!(tensors[0], ("bert.embeddings.word_embeddings.weight".to_owned(), vec![30522, 768]));
+/// ```
+pub fn tensor_shapes(config: &EncoderConfig, head: Head) -> Vec<(String, Vec<usize>)> {
+    let specs = parameter_specs(config, Some(head)).into_iter();
+    specs.map(|spec| (spec.name.clone(), spec.file_shape())).collect()
+}
+
 /// How many layers have parameters of their own.
 pub(crate) fn distinct_layers(config: &EncoderConfig) -> usize {
     match config.architecture {

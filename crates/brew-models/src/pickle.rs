@@ -16,6 +16,9 @@ const DEEPEST: u32 = 64;
 /// fit in memory.
 const MOST_WORK: u64 = 1 << 26;
 
+/// Values on the stack, or remembered, at once: a state dict has a few for each tensor.
+const MOST_VALUES: usize = 1 << 20;
+
 /// A file's stretch of numbers that tensors are views of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Storage {
@@ -190,6 +193,7 @@ impl<'a> Machine<'a> {
                     let value = self.stack.last().ok_or("it remembers a value that is not there")?.clone();
                     self.spend(value.cost().weight)?;
                     self.memo.insert(index as u32, value);
+                    Self::bound(self.memo.len())?;
                 }
                 b'h' | b'j' => {
                     let index = self.unsigned(if opcode == b'h' { 1 } else { 4 })? as u32;
@@ -261,10 +265,17 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
+    fn bound(values: usize) -> Result<(), String> {
+        match values > MOST_VALUES {
+            true => Err("it holds more values at once than any state dict has".to_owned()),
+            false => Ok(()),
+        }
+    }
+
     fn push(&mut self, value: Value) -> Result<(), String> {
         self.spend(value.cost().weight)?;
         self.stack.push(value);
-        Ok(())
+        Self::bound(self.stack.len())
     }
 
     fn push_tuple(&mut self, items: Vec<Value>) -> Result<(), String> {
@@ -503,6 +514,14 @@ mod tests {
             pickle.raw(b".");
         });
         assert!(itself.contains("nested") || itself.contains("more values"), "{itself}");
+    }
+
+    #[test]
+    fn values_on_the_stack_and_remembered_ones_are_bounded() {
+        for stream in [vec![b'N'; MOST_VALUES + 2], [&b"N"[..], &vec![0x94; MOST_VALUES + 2]].concat()] {
+            let error = read_state_dict(&stream).unwrap_err();
+            assert!(error.contains("at once"), "{error}");
+        }
     }
 
     #[test]

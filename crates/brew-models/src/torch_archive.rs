@@ -14,6 +14,9 @@ use crate::pickle::{StoredTensor, read_state_dict};
 
 const REMEDY: &str = "fetch it again, or export the model as model.safetensors";
 
+/// The names of a state dict are a few kilobytes; a pickle beyond this is something else.
+const LARGEST_PICKLE: u64 = 1 << 26;
+
 /// Reads every byte of the archive against its checksum, and every tensor's description against
 /// the storage it claims.
 ///
@@ -21,6 +24,18 @@ const REMEDY: &str = "fetch it again, or export the model as model.safetensors";
 /// A file that is truncated, damaged, of the format from before PyTorch 1.6, or that holds anything
 /// but a state dict.
 pub(crate) fn verify(path: &Path) -> Result<BTreeMap<String, StoredTensor>, ModelError> {
+    read(path, true)
+}
+
+/// The descriptions of the tensors, compared with the sizes of their storages; the numbers are not read.
+///
+/// # Errors
+/// Those of [`verify`] that show without reading every byte.
+pub(crate) fn describe(path: &Path) -> Result<BTreeMap<String, StoredTensor>, ModelError> {
+    read(path, false)
+}
+
+fn read(path: &Path, whole: bool) -> Result<BTreeMap<String, StoredTensor>, ModelError> {
     let corrupt = |message: String| ModelError::corrupt(path, format!("{message}; {REMEDY}"));
     let file = File::open(path).map_err(|source| ModelError::io(path, source))?;
     let file_len = file.metadata().map_err(|source| ModelError::io(path, source))?.len();
@@ -42,7 +57,12 @@ pub(crate) fn verify(path: &Path) -> Result<BTreeMap<String, StoredTensor>, Mode
             )));
         }
         let keep = name.ends_with("data.pkl") || name.ends_with("byteorder");
-        let read = if keep {
+        if keep && size > LARGEST_PICKLE {
+            return Err(corrupt(format!("{name} has {size} bytes, more than the names of any model")));
+        }
+        let read = if !keep && !whole {
+            Ok(size)
+        } else if keep {
             let mut bytes = Vec::new();
             let read = entry.read_to_end(&mut bytes).map(|len| len as u64);
             small.insert(name.clone(), bytes);
@@ -122,7 +142,7 @@ pub(crate) fn compare(
     Err(ModelError::corrupt(path, message))
 }
 
-fn dtype_of(storage_kind: &str) -> Option<DType> {
+pub(crate) fn dtype_of(storage_kind: &str) -> Option<DType> {
     Some(match storage_kind {
         "DoubleStorage" => DType::F64,
         "FloatStorage" => DType::F32,

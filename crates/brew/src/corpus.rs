@@ -12,8 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, Example, Feature, LabelSet, Split as Part, TargetedExample,
-    TextTokenizer,
+    AlignedFeature, AlignedTokenizer, Example, Extent, Feature, LabelSet, LayoutOptions, Split as Part,
+    TargetedExample, TextTokenizer,
 };
 
 use crate::{DataConfig, Prediction, RunError, TaskKind, TaskReport};
@@ -29,6 +29,9 @@ pub(crate) enum Purpose {
 
 /// The rows of one file, as read.
 pub(crate) trait Corpus: Debug {
+    /// How many there are.
+    fn len(&self) -> usize;
+
     /// Keeps the first so many rows.
     fn truncate(&mut self, count: usize);
 
@@ -104,13 +107,29 @@ pub(crate) fn read(
     part: Part,
     data: &DataConfig,
 ) -> Result<Box<dyn Corpus>, RunError> {
+    read_extent(task, path, part, data, Extent::Whole)
+}
+
+/// Reads so much of a file of a task, or of a part of a folder with a known layout.
+pub(crate) fn read_extent(
+    task: TaskKind,
+    path: &Path,
+    part: Part,
+    data: &DataConfig,
+    extent: Extent,
+) -> Result<Box<dyn Corpus>, RunError> {
     Ok(match task {
-        TaskKind::Classification => Box::new(classes::Texts::read(path, part, data)?),
-        TaskKind::MultiLabel => Box::new(flags::Flagged::read(path, part, data)?),
-        TaskKind::Regression => Box::new(values::Valued::read(path, part, data)?),
-        TaskKind::TokenClassification => Box::new(tags::Sentences::read(path, part, data)?),
-        TaskKind::QuestionAnswering => Box::new(questions::Questions::read(path, data)?),
+        TaskKind::Classification => Box::new(classes::Texts::read(path, part, data, extent)?),
+        TaskKind::MultiLabel => Box::new(flags::Flagged::read(path, part, data, extent)?),
+        TaskKind::Regression => Box::new(values::Valued::read(path, part, data, extent)?),
+        TaskKind::TokenClassification => Box::new(tags::Sentences::read(path, part, data, extent)?),
+        TaskKind::QuestionAnswering => Box::new(questions::Questions::read(path, data, extent)?),
     })
+}
+
+/// The options of a layout for so much of its files.
+fn layout_options(data: &DataConfig, extent: Extent) -> LayoutOptions {
+    LayoutOptions { extent, ..data.layout_options.clone() }
 }
 
 /// Texts with targets in the tokens of two tokenizers.

@@ -14,6 +14,14 @@ pub enum RunError {
     /// A run file that cannot be read, or a configuration with problems.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A run file with mistakes, or that names what cannot be used: all of it.
+    #[error("{}: {}", run.display(), ConfigError::Invalid { problems: problems.clone() })]
+    Wrong {
+        /// The run file.
+        run: PathBuf,
+        /// Everything that was found.
+        problems: Vec<Problem>,
+    },
     /// A `--set` that cannot be applied.
     #[error("--set {setting}: {reason}")]
     Setting {

@@ -8,6 +8,7 @@ use brew_models::{EncoderConfig, LoadOptions, ParameterTable, StudentPreset};
 use burn::tensor::backend::AutodiffBackend;
 use serde::Serialize;
 
+use crate::check::before_use;
 use crate::corpus::{self, Purpose};
 use crate::{
     BackendJob, BackendKind, DataConfig, RunError, TaskKind, TaskModel, TaskReport, dispatch, model_folder,
@@ -124,12 +125,13 @@ pub fn evaluate_file(
     file: &Path,
     data: &DataConfig,
 ) -> Result<TaskReport, RunError> {
-    let model = OpenModel::open(backend, model)?;
     let mut data = data.clone();
     // Of the file that the model was trained on, the articles that it was not trained on.
     if data.train.as_deref().is_some_and(|train| is_same_file(train, file)) {
         data.questions = data.questions.other_part();
     }
+    before_use(model, file, &data, true)?;
+    let model = OpenModel::open(backend, model)?;
     let rows = corpus::read(model.task, file, Part::Test, &data)?;
     rows.require_labels()?;
     let split = rows.encode(&model.labels, &model.tokenizer, &data, Purpose::Prediction)?;
@@ -148,10 +150,11 @@ pub fn predict_file(
     file: &Path,
     data: &DataConfig,
 ) -> Result<Vec<Prediction>, RunError> {
-    let model = OpenModel::open(backend, model)?;
     let mut data = data.clone();
     // A prediction for every row.
     data.layout_options.drop_seen = false;
+    before_use(model, file, &data, false)?;
+    let model = OpenModel::open(backend, model)?;
     let mut rows = corpus::read(model.task, file, Part::Test, &data)?;
     rows.forget_labels();
     let split = rows.encode(&model.labels, &model.tokenizer, &data, Purpose::Prediction)?;
@@ -233,17 +236,21 @@ pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
 
 /// The task a checkpoint is for; classification where it does not say.
 fn task_of(folder: &Path) -> Result<TaskKind, RunError> {
-    let config = EncoderConfig::from_file(&folder.join("config.json"))?;
+    Ok(stated_task(&EncoderConfig::from_file(&folder.join("config.json"))?))
+}
+
+/// The task that a configuration is for; classification where it does not say.
+pub(crate) fn stated_task(config: &EncoderConfig) -> TaskKind {
     let architecture = config.other.get("architectures").and_then(|list| list.get(0)?.as_str());
     let task =
         architecture.and_then(|architecture| TaskKind::of_checkpoint(architecture, config.problem_type));
-    Ok(match task.unwrap_or_default() {
+    match task.unwrap_or_default() {
         // One output without a word of what it is: transformers takes it for a number.
         TaskKind::Classification if config.problem_type.is_none() && config.num_labels() == 1 => {
             TaskKind::Regression
         }
         task => task,
-    })
+    }
 }
 
 /// Any backend of this build, for work that is only reading and writing.

@@ -6,6 +6,7 @@
 //! it on a [`BackendKind`] chosen at run time.
 
 mod backend;
+mod check;
 pub mod classification;
 mod corpus;
 mod error;
@@ -28,6 +29,10 @@ mod train;
 mod vocabulary;
 
 pub use backend::{BackendError, BackendJob, BackendKind, dispatch, names as backend_names};
+pub use check::{
+    CacheEstimate, CheckOptions, CheckReport, DataSize, MemoryEstimate, ModelSize, StepCount, Trial,
+    cache_estimate, check_run, load_run_for,
+};
 pub use error::RunError;
 pub use inference::{
     ClassPrediction, EntityPrediction, FlagsPrediction, LabelPrediction, Prediction, TagPrediction,

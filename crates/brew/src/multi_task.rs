@@ -18,6 +18,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::check::before_tasks;
 use crate::corpus::Split;
 use crate::journal::{Curves, Journal};
 use crate::output::{RunFolder, model_in};
@@ -28,7 +29,7 @@ use crate::{
     TaskModel, TaskReport, dispatch, identity,
 };
 
-use check::TaskRuns;
+pub(crate) use check::{TaskRuns, alone, problems_of_tasks};
 pub use student::{MultiTaskClassifier, TaskAdaptor};
 
 /// How a run of several tasks ended, as `result.json` holds it.
@@ -89,14 +90,15 @@ struct TasksJob<'a> {
     observer: &'a mut dyn Observer,
 }
 
-type Models<B> = Vec<TaskModel<<B as AutodiffBackend>::InnerBackend>>;
+pub(crate) type Models<B> = Vec<TaskModel<<B as AutodiffBackend>::InnerBackend>>;
 
 impl BackendJob for TasksJob<'_> {
     type Output = Result<TasksSummary, RunError>;
 
     fn run<B: AutodiffBackend>(self, device: B::Device) -> Self::Output {
         let started = Instant::now();
-        let runs = TaskRuns::check::<B::InnerBackend>(self.config)?;
+        before_tasks::<B::InnerBackend>(&self.config, self.policy)?;
+        let runs = TaskRuns::read(self.config)?;
         for ignored in runs.config.training.ignored_fields() {
             self.observer.note(&format!("training.{ignored}"));
         }
@@ -166,7 +168,7 @@ impl BackendJob for TasksJob<'_> {
 
 /// The student as it starts: encoder, pooler and first classifier as the first task's own run would have
 /// them, the other classifiers each from a key of its own.
-fn initial_student<B: AutodiffBackend>(
+pub(crate) fn initial_student<B: AutodiffBackend>(
     runs: &TaskRuns,
     observer: &mut dyn Observer,
     device: &B::Device,
@@ -191,7 +193,7 @@ fn initial_student<B: AutodiffBackend>(
     Ok(MultiTaskClassifier::new(models))
 }
 
-fn distil<B: AutodiffBackend>(
+pub(crate) fn distil<B: AutodiffBackend>(
     runs: &TaskRuns,
     student: MultiTaskClassifier<B>,
     teachers: Vec<Models<B>>,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use brew_config::{ConfigError, Problem};
+use brew_config::Problem;
 use brew_data::{
     AlignedTokenizer, Augmenter, BatchSampler, Collator, DataError, Feature, LabelSet, Split as Part,
     TextTokenizer,
@@ -11,14 +11,12 @@ use brew_models::{EncoderConfig, ProblemType, StudentPreset};
 use brew_random::Key;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
-mod checks;
+pub(crate) mod checks;
 mod task_checks;
 
-use checks::{
-    check_crd, check_emd, check_labels, check_mask, check_matches, check_own_tokens, check_padding,
-    check_task, check_vocabulary, problems,
-};
+use checks::{check_labels, check_vocabulary, problems};
 
+use crate::check::examine;
 use crate::classification::TextBatches;
 use crate::corpus::{self, Purpose, Split};
 use crate::inference::is_same_file;
@@ -67,11 +65,16 @@ impl Run {
     /// Reads data, tokenizer and model configurations and checks that they fit together.
     ///
     /// # Errors
-    /// [`RunError::Config`] with every problem of the configuration at once; otherwise the first
-    /// file that cannot be used.
-    pub fn check<B: Backend>(mut config: RunConfig, kind: RunKind) -> Result<Self, RunError> {
+    /// [`RunError::Config`] with every problem at once of the configuration, the checkpoints' headers and the first
+    /// rows of the data; then the first thing that is wrong further down in a file.
+    pub fn check<B: Backend>(config: RunConfig, kind: RunKind) -> Result<Self, RunError> {
+        RunError::check(examine::<B>(&config, kind).problems)?;
+        Self::read(config, kind)
+    }
+
+    /// Reads what a configuration names, in which [`examine`] has found nothing wrong.
+    pub(crate) fn read(mut config: RunConfig, kind: RunKind) -> Result<Self, RunError> {
         config.data.fill_from_folder();
-        RunError::check(problems::<B>(&config, kind))?;
         // The folder of a finished run stands for the model in it.
         if let Some(from) = &mut config.model.from {
             *from = model_folder(from)?;
@@ -127,42 +130,16 @@ impl Run {
         let model = model_config(&config, &labels, &tokenizer)?;
 
         let mut fit = Vec::new();
+        // What the first rows did not tell.
         check_vocabulary(&mut fit, "model", &model, &tokenizer);
-        check_padding(&mut fit, "model", &model, &tokenizer);
-        if model.max_length() < max_length {
-            fit.push(Problem::new(
-                "data.max_length",
-                max_length,
-                format!("the model has {} positions; lower it", model.max_length()),
-            ));
-        }
         let mut teacher_tokenizers = Vec::new();
-        check_mask(&mut fit, &data.augmentation, &tokenizer);
-        for (index, (folder, teacher)) in teacher_folders.iter().zip(&teachers).enumerate() {
+        for (folder, teacher) in teacher_folders.iter().zip(&teachers) {
             let own = if folder == &tokenizer_folder {
                 None
             } else {
                 Some(TextTokenizer::from_folder(folder)?).filter(|own| !own.same_vocabulary(&tokenizer))
             };
-            if own.is_none() && teacher.max_length() < max_length {
-                let positions = teacher.max_length();
-                let remedy = format!("the teacher {} has {positions} positions; lower it", folder.display());
-                fit.push(Problem::new("data.max_length", max_length, remedy));
-            }
-            check_vocabulary(&mut fit, "teacher", teacher, own.as_ref().unwrap_or(&tokenizer));
-            check_padding(&mut fit, "teacher", teacher, own.as_ref().unwrap_or(&tokenizer));
-            if own.is_some() {
-                check_own_tokens(&mut fit, &config, index, folder);
-            }
-            check_task(&mut fit, config.task, folder, teacher);
             check_labels(&mut fit, folder, teacher, &labels);
-            check_matches(&mut fit, &config, &model, index, teacher);
-            if let Some(emd) = &config.emd {
-                check_emd(&mut fit, emd, &model, teacher);
-            }
-            if let Some(crd) = &config.crd {
-                check_crd(&mut fit, crd, &model, teacher);
-            }
             teacher_tokenizers.push((own, teacher.max_length()));
         }
         let positive = positive_label(&mut fit, &config, &labels);
@@ -278,11 +255,7 @@ fn model_config(
     labels: &LabelSet,
     tokenizer: &TextTokenizer,
 ) -> Result<EncoderConfig, RunError> {
-    let problem_type = match config.task {
-        TaskKind::MultiLabel => Some(ProblemType::MultiLabelClassification),
-        TaskKind::Regression => Some(ProblemType::Regression),
-        _ => None,
-    };
+    let problem_type = problem_type(config.task);
     let file = match (&config.model.from, &config.model.config, &config.model.preset) {
         (Some(folder), ..) => folder.join("config.json"),
         (None, Some(file), _) => file.clone(),
@@ -296,27 +269,40 @@ fn model_config(
     };
     let mut model = EncoderConfig { problem_type, ..EncoderConfig::from_file(&file)? };
     if let Some(layers) = &config.model.layers {
-        let refuse = |value: String, remedy: String| {
-            ConfigError::from_problems(vec![Problem::new("model.layers", value, remedy)])
-                .expect_err("one problem")
-        };
-        if !model.architecture.has_distinct_layers() {
-            let family = model.architecture;
-            let remedy =
-                format!("{} is a {family}, which has no layers of their own; leave it out", file.display());
-            return Err(refuse(format!("{layers:?}"), remedy).into());
-        }
-        let available = model.num_hidden_layers;
-        if let Some(&layer) = layers.iter().find(|&&layer| layer >= available) {
-            let remedy = format!("{} has layers 0 to {}", file.display(), available - 1);
-            return Err(refuse(layer.to_string(), remedy).into());
-        }
+        RunError::check(kept_layers(&model, layers, &file))?;
         model.num_hidden_layers = layers.len();
     }
     Ok(model.with_labels(labels.names().to_vec()))
 }
 
-fn positive_label(found: &mut Vec<Problem>, config: &RunConfig, labels: &LabelSet) -> usize {
+/// What the labels of a model of this task mean, where it has to be said.
+pub(crate) fn problem_type(task: TaskKind) -> Option<ProblemType> {
+    match task {
+        TaskKind::MultiLabel => Some(ProblemType::MultiLabelClassification),
+        TaskKind::Regression => Some(ProblemType::Regression),
+        _ => None,
+    }
+}
+
+/// What is wrong with the layers that are kept of a checkpoint.
+pub(crate) fn kept_layers(model: &EncoderConfig, layers: &[usize], file: &Path) -> Vec<Problem> {
+    let refuse = |value: String, remedy: String| Problem::new("model.layers", value, remedy);
+    if !model.architecture.has_distinct_layers() {
+        let family = model.architecture;
+        let remedy =
+            format!("{} is a {family}, which has no layers of their own; leave it out", file.display());
+        return vec![refuse(format!("{layers:?}"), remedy)];
+    }
+    if layers.is_empty() {
+        return vec![refuse("[]".to_owned(), "keep at least one layer, or leave it out for all".to_owned())];
+    }
+    let available = model.num_hidden_layers;
+    let beyond = layers.iter().filter(|&&layer| layer >= available);
+    let remedy = || format!("{} has layers 0 to {}", file.display(), available - 1);
+    beyond.map(|layer| refuse(layer.to_string(), remedy())).collect()
+}
+
+pub(crate) fn positive_label(found: &mut Vec<Problem>, config: &RunConfig, labels: &LabelSet) -> usize {
     let Some(name) = &config.evaluation.positive else { return labels.len() - 1 };
     labels.index(name).unwrap_or_else(|| {
         found.push(Problem::new("evaluation.positive", name, format!("the labels are {:?}", labels.names())));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use brew_config::ConfigError;
+use brew_config::{ConfigError, Problem, Reading};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Map;
@@ -26,6 +26,39 @@ pub fn load_run(path: &Path, settings: &[String]) -> Result<RunConfig, RunError>
     // The file by itself first, so that its own mistakes are told with their line.
     brew_config::load::<RunConfig>(path)?;
     changed(&brew_config::load(path)?, settings)
+}
+
+/// Reads a run file to its end and applies settings, as [`load_run`] does, but goes on after a mistake. Settings that
+/// cannot be applied are problems of their own.
+pub(crate) fn read_run(path: &Path, settings: &[String]) -> (Reading<RunConfig>, Vec<Problem>) {
+    let mut found = Vec::new();
+    let reading = Reading::of_file(path);
+    if settings.is_empty() {
+        return (reading, found);
+    }
+    let Ok(mut table) = brew_config::load::<Table>(path) else { return (reading, found) };
+    for setting in settings {
+        if let Err(error) = apply(&mut table, setting) {
+            let field = setting.split('=').next().unwrap_or_default();
+            found.push(Problem::new(field, format!("--set {setting}"), error.to_string()).in_file("--set"));
+        }
+    }
+    let mut changed = Reading::of_table(table);
+    // What the file says by itself has a line.
+    let by_file = |problem: &Problem| {
+        let same = |one: &&Problem| one.field == problem.field && one.value == problem.value;
+        reading.problems.iter().find(same).cloned()
+    };
+    let set =
+        |field: &str| settings.iter().any(|one| one.split('=').next().is_some_and(|key| key.trim() == field));
+    for problem in &mut changed.problems {
+        match by_file(problem) {
+            Some(known) => *problem = known,
+            None if set(&problem.field) => problem.message = format!("{} (from --set)", problem.message),
+            None => {}
+        }
+    }
+    (changed, found)
 }
 
 /// How files are read for a model: as its run read them, where `model` is the folder of a run, with settings such

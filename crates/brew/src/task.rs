@@ -49,6 +49,15 @@ impl TaskKind {
         }
     }
 
+    /// The head of its models.
+    pub(crate) const fn head(self) -> Head {
+        match self {
+            Self::TokenClassification => Head::TokenClassification,
+            Self::QuestionAnswering => Head::QuestionAnswering,
+            Self::Classification | Self::MultiLabel | Self::Regression => Head::SequenceClassification,
+        }
+    }
+
     /// What an `architectures` entry or `problem_type` of a `config.json` says of the task.
     ///
     /// ```

@@ -16,6 +16,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::check::before_training;
 use crate::corpus::Split;
 use crate::journal::{Curves, Journal};
 use crate::output::{RunFolder, model_in};
@@ -84,7 +85,8 @@ impl BackendJob for TrainJob<'_> {
 
     fn run<B: AutodiffBackend>(self, device: B::Device) -> Self::Output {
         let started = Instant::now();
-        let run = Run::check::<B::InnerBackend>(self.config, self.kind)?;
+        before_training::<B::InnerBackend>(&self.config, self.kind, self.policy)?;
+        let run = Run::read(self.config, self.kind)?;
         for ignored in run.config.training.ignored_fields() {
             self.observer.note(&format!("training.{ignored}"));
         }

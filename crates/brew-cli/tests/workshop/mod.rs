@@ -1,6 +1,8 @@
 //! A folder with a tiny task, and the program run in it as a user would.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod models;
+
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! Questions out of files.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
@@ -8,10 +9,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::align::Alignment;
-use super::json;
 use super::{Answer, QuestionExample, QuestionOrigin};
-use crate::DataError;
-use crate::reader::read_utf8;
+use super::{head, json};
+use crate::reader::read_text;
+use crate::{DataError, Extent};
 
 /// Which part of a file of questions to read.
 ///
@@ -36,6 +37,10 @@ pub struct QuestionFileSpec {
     /// How many titles to read at most; by default all that are left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub take_titles: Option<usize>,
+    /// How much of the file is read; no matter of the file, and so in no configuration. Of a part of a file the first
+    /// titles are read, whichever these fields ask for.
+    #[serde(skip)]
+    pub extent: Extent,
 }
 
 /// What was read, and how well the answers' places agree with their texts.
@@ -116,13 +121,16 @@ pub fn read_questions(
     path: &Path,
     spec: &QuestionFileSpec,
 ) -> Result<(Vec<QuestionExample>, ReadReport), DataError> {
-    let content = read_utf8(path)?;
+    let is_part = spec.extent.is_part_of(path);
+    let content = read_text(path, spec.extent, head::whole_questions)?;
     let text = content.strip_prefix('\u{feff}').unwrap_or(&content);
-    let articles = json::articles(text).map_err(|error| DataError::BadQuestionFile {
+    let closed = if is_part { head::closed(text) } else { Cow::Borrowed(text) };
+    let articles = json::articles(&closed).map_err(|error| DataError::BadQuestionFile {
         path: path.to_path_buf(),
         message: error.to_string(),
     })?;
-    let last = spec.take_titles.map_or(usize::MAX, |take| spec.skip_titles.saturating_add(take));
+    let (skipped, taken) = if is_part { (0, None) } else { (spec.skip_titles, spec.take_titles) };
+    let last = taken.map_or(usize::MAX, |take| skipped.saturating_add(take));
     let mut titles = Titles::default();
     let mut reader = Reader::new(path);
     for (at, article) in articles.into_iter().enumerate() {
@@ -132,7 +140,7 @@ pub fn read_questions(
             path: path.to_path_buf(),
             message: format!("data[{at}] lacks {missing}"),
         })?;
-        reader.article(at, &title, paragraphs, (spec.skip_titles..last).contains(&place))?;
+        reader.article(at, &title, paragraphs, (skipped..last).contains(&place))?;
     }
     if reader.questions.is_empty() {
         return Err(DataError::NoQuestions {
@@ -141,7 +149,7 @@ pub fn read_questions(
             titles: titles.count,
         });
     }
-    reader.report.titles = titles.count.min(last) - spec.skip_titles;
+    reader.report.titles = titles.count.min(last) - skipped;
     Ok((reader.questions, reader.report))
 }
 

@@ -85,7 +85,9 @@ fn squad_2_and_unlabelled_questions_are_read() {
 #[test]
 fn questions_of_some_titles_keep_their_numbers() {
     let content = squad_like(&["a", "b", "a", "", ""]);
-    let part = |skip_titles, take_titles| read(&content, &QuestionFileSpec { skip_titles, take_titles });
+    let part = |skip_titles, take_titles| {
+        read(&content, &QuestionFileSpec { skip_titles, take_titles, extent: crate::Extent::Whole })
+    };
     let ids = |questions: &[QuestionExample]| -> Vec<String> {
         questions.iter().filter(|question| question.number % 2 == 0).map(|q| q.id.clone()).collect()
     };

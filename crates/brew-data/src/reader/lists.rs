@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Column, TextFileSpec, TextFormat, csv, json, read_utf8, table, tsv, without_mark};
+use super::{Column, TextFileSpec, TextFormat, csv, json, table, tsv, without_mark};
 use crate::{DataError, Origin};
 
 /// A row with a list of labels.
@@ -19,7 +19,7 @@ pub(crate) struct ListRow {
 
 /// The rows of a file whose label column holds labels between separators, or, in JSON lines, a list as well.
 pub(crate) fn rows(path: &Path, spec: &TextFileSpec, separator: &str) -> Result<Vec<ListRow>, DataError> {
-    let content = read_utf8(path)?;
+    let (content, format) = spec.read(path)?;
     let text = without_mark(&content);
     let split = |cell: &str| -> Option<Vec<String>> {
         let labels: Vec<String> = cell
@@ -30,7 +30,7 @@ pub(crate) fn rows(path: &Path, spec: &TextFileSpec, separator: &str) -> Result<
             .collect();
         (!labels.is_empty()).then_some(labels)
     };
-    let rows = match spec.format_of(path)? {
+    let rows = match format {
         TextFormat::Tsv => tsv::rows(text),
         TextFormat::Csv => csv::rows(text, path)?,
         TextFormat::JsonLines => {

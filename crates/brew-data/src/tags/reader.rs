@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{TagScheme, TaggedExample};
-use crate::reader::{read_utf8, without_mark};
-use crate::{DataError, Origin};
+use crate::reader::{after_blank_line, read_text, without_mark};
+use crate::{DataError, Extent, Origin};
 
 /// How the sentences of a file are written.
 ///
@@ -60,6 +60,9 @@ pub struct TagFileSpec {
     /// The column of the tag; by default the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<usize>,
+    /// How much of the file is read; no matter of the file, and so in no configuration.
+    #[serde(skip)]
+    pub extent: Extent,
 }
 
 /// The sentences of a file.
@@ -99,7 +102,7 @@ struct Sentence {
 /// # Ok::<(), brew_data::DataError>(())
 /// ```
 pub fn read_tagged_examples(path: &Path, spec: &TagFileSpec) -> Result<TaggedFile, DataError> {
-    let content = read_utf8(path)?;
+    let content = read_text(path, spec.extent, after_blank_line)?;
     let text = without_mark(&content);
     let format = spec.format.unwrap_or_else(|| lines::detect(text));
     let sentences = match format {

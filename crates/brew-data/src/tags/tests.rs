@@ -27,7 +27,8 @@ fn sentence(words: &str, tags: &str, line: usize) -> Plain {
     (words.to_owned(), Some(tags.to_owned()), line)
 }
 
-const DEFAULT: TagFileSpec = TagFileSpec { format: None, scheme: None, word: 0, tag: None };
+const DEFAULT: TagFileSpec =
+    TagFileSpec { format: None, scheme: None, word: 0, tag: None, extent: crate::Extent::Whole };
 
 #[test]
 fn conll_2003_loses_its_document_lines_and_becomes_iob2() {

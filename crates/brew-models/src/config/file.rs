@@ -51,29 +51,34 @@ fn has_alias(architecture: Architecture, field: &str) -> bool {
 struct Fields {
     architecture: Architecture,
     left: Map<String, Value>,
+    /// What is wrong with those that were taken.
+    problems: Vec<String>,
 }
 
 impl Fields {
     /// A field, or its default where the file or the family has none.
-    fn take<T: DeserializeOwned>(&mut self, field: &'static str, default: T) -> Result<T, String> {
-        let Some(name) = file_name(self.architecture, field) else { return Ok(default) };
+    fn take<T: DeserializeOwned>(&mut self, field: &'static str, default: T) -> T {
+        let Some(name) = file_name(self.architecture, field) else { return default };
         let value = self.left.remove(name);
         let alias = if has_alias(self.architecture, field) { self.left.remove(field) } else { None };
         if let (Some(value), Some(alias)) = (&value, &alias)
             && value != alias
         {
-            return Err(format!("{name} is {value} and {field} is {alias}; they are one and the same"));
+            self.problems
+                .push(format!("{name} is {value} and {field} is {alias}; they are one and the same"));
         }
-        match value.or(alias) {
-            Some(value) => serde_json::from_value(value).map_err(|error| format!("{name}: {error}")),
-            None => Ok(default),
-        }
+        let Some(value) = value.or(alias) else { return default };
+        self.read(name, value).unwrap_or(default)
     }
 
     /// A field that every family has under one name.
-    fn take_named<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, String> {
-        let value = self.left.remove(name).unwrap_or_default();
-        serde_json::from_value(value).map_err(|error| format!("{name}: {error}"))
+    fn take_named<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let value = self.left.remove(name).filter(|value| !value.is_null())?;
+        self.read(name, value)
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, name: &str, value: Value) -> Option<T> {
+        serde_json::from_value(value).map_err(|error| self.problems.push(format!("{name}: {error}"))).ok()
     }
 }
 
@@ -81,62 +86,76 @@ impl TryFrom<Map<String, Value>> for EncoderConfig {
     type Error = String;
 
     fn try_from(file: Map<String, Value>) -> Result<Self, String> {
-        let mut fields = Fields { architecture: Architecture::Bert, left: file };
-        if let Some(found) = fields.take_named::<String>("model_type")? {
+        Self::from_fields(file).map_err(|problems| problems.join("; "))
+    }
+}
+
+impl EncoderConfig {
+    /// The configuration in a file's fields.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub(super) fn from_fields(file: Map<String, Value>) -> Result<Self, Vec<String>> {
+        let mut fields = Fields { architecture: Architecture::Bert, left: file, problems: Vec::new() };
+        if let Some(found) = fields.take_named::<String>("model_type") {
+            // Nothing else has a meaning without the family.
             fields.architecture = Architecture::from_model_type(&found).ok_or_else(|| {
                 let supported = Architecture::model_types().join(", ");
-                format!("model_type is {found:?}; supported model types: {supported}")
+                vec![format!("model_type is {found:?}; supported model types: {supported}")]
             })?;
         }
         let architecture = fields.architecture;
         if file_name(architecture, "position_embedding_type").is_some() {
-            let positions = fields.take("position_embedding_type", None::<String>)?;
+            let positions = fields.take("position_embedding_type", None::<String>);
             let positions = positions.as_deref().unwrap_or("absolute");
             if positions != "absolute" {
-                return Err(format!(
+                fields.problems.push(format!(
                     "position_embedding_type is {positions:?} and only \"absolute\" is supported"
                 ));
             }
         }
-        let labels = labels(&mut fields)?;
+        let labels = labels(&mut fields).unwrap_or_else(|problem| {
+            fields.problems.push(problem);
+            default_labels(2)
+        });
         let default = Self::of(architecture);
         let mut config = Self {
             architecture,
-            vocab_size: fields.take("vocab_size", default.vocab_size)?,
-            embedding_size: fields.take("embedding_size", default.embedding_size)?,
-            hidden_size: fields.take("hidden_size", default.hidden_size)?,
-            num_hidden_layers: fields.take("num_hidden_layers", default.num_hidden_layers)?,
-            num_hidden_groups: fields.take("num_hidden_groups", default.num_hidden_groups)?,
-            inner_group_num: fields.take("inner_group_num", default.inner_group_num)?,
-            num_attention_heads: fields.take("num_attention_heads", default.num_attention_heads)?,
-            intermediate_size: fields.take("intermediate_size", default.intermediate_size)?,
-            hidden_act: fields.take("hidden_act", default.hidden_act)?,
-            hidden_dropout_prob: fields.take("hidden_dropout_prob", default.hidden_dropout_prob)?,
+            vocab_size: fields.take("vocab_size", default.vocab_size),
+            embedding_size: fields.take("embedding_size", default.embedding_size),
+            hidden_size: fields.take("hidden_size", default.hidden_size),
+            num_hidden_layers: fields.take("num_hidden_layers", default.num_hidden_layers),
+            num_hidden_groups: fields.take("num_hidden_groups", default.num_hidden_groups),
+            inner_group_num: fields.take("inner_group_num", default.inner_group_num),
+            num_attention_heads: fields.take("num_attention_heads", default.num_attention_heads),
+            intermediate_size: fields.take("intermediate_size", default.intermediate_size),
+            hidden_act: fields.take("hidden_act", default.hidden_act),
+            hidden_dropout_prob: fields.take("hidden_dropout_prob", default.hidden_dropout_prob),
             attention_probs_dropout_prob: fields
-                .take("attention_probs_dropout_prob", default.attention_probs_dropout_prob)?,
-            classifier_dropout: fields.take("classifier_dropout", default.classifier_dropout)?,
-            qa_dropout: fields.take("qa_dropout", default.qa_dropout)?,
-            max_position_embeddings: fields
-                .take("max_position_embeddings", default.max_position_embeddings)?,
-            type_vocab_size: fields.take("type_vocab_size", default.type_vocab_size)?,
-            initializer_range: fields.take("initializer_range", default.initializer_range)?,
-            layer_norm_eps: fields.take("layer_norm_eps", default.layer_norm_eps)?,
-            pad_token_id: fields.take("pad_token_id", default.pad_token_id)?,
-            problem_type: fields.take_named("problem_type")?,
+                .take("attention_probs_dropout_prob", default.attention_probs_dropout_prob),
+            classifier_dropout: fields.take("classifier_dropout", default.classifier_dropout),
+            qa_dropout: fields.take("qa_dropout", default.qa_dropout),
+            max_position_embeddings: fields.take("max_position_embeddings", default.max_position_embeddings),
+            type_vocab_size: fields.take("type_vocab_size", default.type_vocab_size),
+            initializer_range: fields.take("initializer_range", default.initializer_range),
+            layer_norm_eps: fields.take("layer_norm_eps", default.layer_norm_eps),
+            pad_token_id: fields.take("pad_token_id", default.pad_token_id),
+            problem_type: fields.take_named("problem_type"),
             labels,
             other: fields.left,
         };
         if config.embedding_size == Some(config.hidden_size) {
             config.embedding_size = None;
         }
-        let problems = config.problems();
-        if problems.is_empty() { Ok(config) } else { Err(problems.join("; ")) }
+        let mut problems = fields.problems;
+        problems.extend(config.problems());
+        if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
 }
 
 fn labels(fields: &mut Fields) -> Result<Vec<String>, String> {
-    let count = fields.take_named::<usize>("num_labels")?;
-    let names = fields.take_named::<BTreeMap<String, Value>>("id2label")?;
+    let count = fields.take_named::<usize>("num_labels");
+    let names = fields.take_named::<BTreeMap<String, Value>>("id2label");
     fields.left.remove("label2id");
     let labels = match names {
         Some(names) if !names.is_empty() => labels_of(&names)?,

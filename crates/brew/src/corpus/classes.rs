@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, ClassificationReport, Feature, LabelSet, RawExample, Split as Part,
-    TextTokenizer, partly_label_examples, read_examples,
+    AlignedFeature, AlignedTokenizer, ClassificationReport, Extent, Feature, LabelSet, RawExample,
+    Split as Part, TextFileSpec, TextTokenizer, partly_label_examples, read_examples,
 };
 
 use super::rows::{self, Row};
-use super::{Corpus, Judge, Purpose, Split};
+use super::{Corpus, Judge, Purpose, Split, layout_options};
 use crate::classification::{argmax, probabilities};
 use crate::{ClassPrediction, DataConfig, Prediction, RunError, TaskKind, TaskReport};
 
@@ -21,11 +21,12 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    pub(super) fn read(path: &Path, part: Part, data: &DataConfig) -> Result<Self, RunError> {
+    pub(super) fn read(path: &Path, part: Part, data: &DataConfig, extent: Extent) -> Result<Self, RunError> {
         let Some(layout) = data.layout else {
-            return Ok(Self { rows: read_examples(path, &data.columns)?, labels: None, note: None });
+            let spec = TextFileSpec { extent, ..data.columns.clone() };
+            return Ok(Self { rows: read_examples(path, &spec)?, labels: None, note: None });
         };
-        let read = layout.read(path, part, &data.layout_options)?;
+        let read = layout.read(path, part, &layout_options(data, extent))?;
         let left_out = read.without_agreement + read.other_languages + read.broken + read.seen;
         let note = (left_out > 0).then(|| format!("{}: {read}", path.display()));
         Ok(Self { rows: read.examples, labels: layout.labels(), note })
@@ -37,6 +38,10 @@ impl Texts {
 }
 
 impl Corpus for Texts {
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     fn truncate(&mut self, count: usize) {
         self.rows.truncate(count);
     }
@@ -57,7 +62,7 @@ impl Corpus for Texts {
     }
 
     fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
-        let more = Self::read(path, Part::Train, data)?;
+        let more = Self::read(path, Part::Train, data, Extent::Whole)?;
         rows::add_unlabelled(&mut self.rows, more.rows, data.transfer_examples);
         Ok(())
     }

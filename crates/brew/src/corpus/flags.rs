@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, Feature, LabelSet, MultiLabelExample, MultiLabelReport, Split as Part,
-    Target, TextTokenizer, Thresholds, flag_examples, multi_label_set, read_multi_label_examples,
+    AlignedFeature, AlignedTokenizer, Extent, Feature, LabelSet, MultiLabelExample, MultiLabelReport,
+    Split as Part, Target, TextFileSpec, TextTokenizer, Thresholds, flag_examples, multi_label_set,
+    read_multi_label_examples,
 };
 
 use super::rows::{self, Row};
-use super::{Corpus, Judge, Purpose, Split};
+use super::{Corpus, Judge, Purpose, Split, layout_options};
 use crate::{DataConfig, FlagsPrediction, LabelPrediction, Prediction, RunError, TaskKind, TaskReport};
 
 #[derive(Debug, Clone)]
@@ -19,16 +20,23 @@ pub(super) struct Flagged {
 }
 
 impl Flagged {
-    pub(super) fn read(path: &Path, part: Part, data: &DataConfig) -> Result<Self, RunError> {
+    pub(super) fn read(path: &Path, part: Part, data: &DataConfig, extent: Extent) -> Result<Self, RunError> {
         let (rows, labels) = match data.layout {
-            Some(layout) => layout.read_multi_label(path, part, &data.layout_options)?,
-            None => (read_multi_label_examples(path, &data.columns, &data.multi_label.file_spec())?, None),
+            Some(layout) => layout.read_multi_label(path, part, &layout_options(data, extent))?,
+            None => {
+                let spec = TextFileSpec { extent, ..data.columns.clone() };
+                (read_multi_label_examples(path, &spec, &data.multi_label.file_spec())?, None)
+            }
         };
         Ok(Self { rows, labels })
     }
 }
 
 impl Corpus for Flagged {
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     fn truncate(&mut self, count: usize) {
         self.rows.truncate(count);
     }
@@ -49,7 +57,7 @@ impl Corpus for Flagged {
     }
 
     fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
-        let more = Self::read(path, Part::Train, data)?;
+        let more = Self::read(path, Part::Train, data, Extent::Whole)?;
         rows::add_unlabelled(&mut self.rows, more.rows, data.transfer_examples);
         Ok(())
     }

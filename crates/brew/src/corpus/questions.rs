@@ -4,8 +4,9 @@ use std::path::Path;
 
 use brew_data::metrics::QaReport;
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, LabelSet, QuestionExample, SpanDecoding, SpanFeature, SpanPrediction,
-    TextTokenizer, decode_spans, question_features, read_questions, training_features,
+    AlignedFeature, AlignedTokenizer, Extent, LabelSet, QuestionExample, QuestionFileSpec, SpanDecoding,
+    SpanFeature, SpanPrediction, TextTokenizer, decode_spans, question_features, read_questions,
+    training_features,
 };
 
 use super::rows::{self, Row};
@@ -19,13 +20,18 @@ pub(super) struct Questions {
 }
 
 impl Questions {
-    pub(super) fn read(path: &Path, data: &DataConfig) -> Result<Self, RunError> {
-        let (examples, report) = read_questions(path, &data.questions.file_spec())?;
+    pub(super) fn read(path: &Path, data: &DataConfig, extent: Extent) -> Result<Self, RunError> {
+        let (examples, report) =
+            read_questions(path, &QuestionFileSpec { extent, ..data.questions.file_spec() })?;
         Ok(Self { examples, note: report.to_string() })
     }
 }
 
 impl Corpus for Questions {
+    fn len(&self) -> usize {
+        self.examples.len()
+    }
+
     fn truncate(&mut self, count: usize) {
         self.examples.truncate(count);
     }
@@ -44,7 +50,7 @@ impl Corpus for Questions {
     }
 
     fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
-        let more = Self::read(path, data)?;
+        let more = Self::read(path, data, Extent::Whole)?;
         rows::add_unlabelled(&mut self.examples, more.examples, data.transfer_examples);
         Ok(())
     }

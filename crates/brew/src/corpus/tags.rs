@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, DataError, EncodedTags, LabelSet, SpanMode, SpanReport, Split as Part,
-    TagScheme, TagSet, TaggedExample, TaggedFile, TextTokenizer, encode_tagged, read_tagged_examples,
+    AlignedFeature, AlignedTokenizer, DataError, EncodedTags, Extent, LabelSet, SpanMode, SpanReport,
+    Split as Part, TagFileSpec, TagScheme, TagSet, TaggedExample, TaggedFile, TextTokenizer, encode_tagged,
+    read_tagged_examples,
 };
 
 use super::rows::{self, Row};
-use super::{Corpus, Judge, Purpose, Split};
+use super::{Corpus, Judge, Purpose, Split, layout_options};
 use crate::{DataConfig, EntityPrediction, Prediction, RunError, TagPrediction, TaskKind, TaskReport};
 
 #[derive(Debug, Clone)]
@@ -18,10 +19,10 @@ pub(super) struct Sentences {
 }
 
 impl Sentences {
-    pub(super) fn read(path: &Path, part: Part, data: &DataConfig) -> Result<Self, RunError> {
+    pub(super) fn read(path: &Path, part: Part, data: &DataConfig, extent: Extent) -> Result<Self, RunError> {
         let TaggedFile { examples, scheme } = match data.layout {
-            Some(layout) => layout.read_tagged(path, part, &data.layout_options)?,
-            None => read_tagged_examples(path, &data.tags.file_spec())?,
+            Some(layout) => layout.read_tagged(path, part, &layout_options(data, extent))?,
+            None => read_tagged_examples(path, &TagFileSpec { extent, ..data.tags.file_spec() })?,
         };
         Ok(Self { examples, scheme })
     }
@@ -37,6 +38,10 @@ impl Sentences {
 }
 
 impl Corpus for Sentences {
+    fn len(&self) -> usize {
+        self.examples.len()
+    }
+
     fn truncate(&mut self, count: usize) {
         self.examples.truncate(count);
     }
@@ -56,7 +61,7 @@ impl Corpus for Sentences {
     }
 
     fn add_unlabelled(&mut self, path: &Path, data: &DataConfig) -> Result<(), RunError> {
-        let more = Self::read(path, Part::Train, data)?;
+        let more = Self::read(path, Part::Train, data, Extent::Whole)?;
         rows::add_unlabelled(&mut self.examples, more.examples, data.transfer_examples);
         Ok(())
     }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use brew_data::{
-    AlignedFeature, AlignedTokenizer, Feature, LabelSet, RawExample, RegressionReport, Split as Part, Target,
-    TextTokenizer, value_examples,
+    AlignedFeature, AlignedTokenizer, Extent, Feature, LabelSet, RawExample, RegressionReport, Split as Part,
+    Target, TextTokenizer, value_examples,
 };
 
 use super::classes::Texts;
@@ -16,12 +16,16 @@ use crate::{DataConfig, Prediction, RunError, TaskKind, TaskReport, ValuePredict
 pub(super) struct Valued(Texts);
 
 impl Valued {
-    pub(super) fn read(path: &Path, part: Part, data: &DataConfig) -> Result<Self, RunError> {
-        Ok(Self(Texts::read(path, part, data)?))
+    pub(super) fn read(path: &Path, part: Part, data: &DataConfig, extent: Extent) -> Result<Self, RunError> {
+        Ok(Self(Texts::read(path, part, data, extent)?))
     }
 }
 
 impl Corpus for Valued {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
     fn truncate(&mut self, count: usize) {
         self.0.truncate(count);
     }

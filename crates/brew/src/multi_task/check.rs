@@ -3,6 +3,7 @@
 use brew_config::{ConfigError, Problem};
 use burn::tensor::backend::Backend;
 
+use crate::check::examine;
 use crate::{DataConfig, Keep, Run, RunConfig, RunError, RunKind, TaskConfig, TaskKind};
 
 /// Tables of a run that a task has for itself.
@@ -16,29 +17,23 @@ pub(crate) struct TaskRuns {
 }
 
 impl TaskRuns {
-    /// Checks the tasks as runs of their own.
+    /// Reads what the tasks name, in which [`problems_of_tasks`] has found nothing wrong.
     ///
     /// # Errors
-    /// [`RunError::Config`] with every problem of all tasks at once, fields of a task below `tasks[number]`;
-    /// otherwise the first file that cannot be used.
-    pub(crate) fn check<B: Backend>(mut config: RunConfig) -> Result<Self, RunError> {
-        let mut problems = together(&config);
+    /// [`RunError::Config`] with the problems of all tasks at once, fields of a task below `tasks[number]`; otherwise
+    /// the first file that cannot be used.
+    pub(crate) fn read(mut config: RunConfig) -> Result<Self, RunError> {
         let mut of_tasks = Vec::new();
         let mut failed = None;
         let mut runs = Vec::new();
         for (index, task) in config.tasks.iter().enumerate() {
-            match Run::check::<B>(alone(&config, task), RunKind::Distill) {
+            match Run::read(alone(&config, task), RunKind::Distill) {
                 Ok(run) => runs.push(run),
                 Err(RunError::Config(ConfigError::Invalid { problems })) => of_tasks.push((index, problems)),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        for problem in gathered(&config.tasks, of_tasks) {
-            if !problems.iter().any(|known| known.field == problem.field && known.value == problem.value) {
-                problems.push(problem);
-            }
-        }
-        RunError::check(problems)?;
+        RunError::check(gathered(&config.tasks, of_tasks))?;
         if let Some(error) = failed {
             return Err(error);
         }
@@ -65,8 +60,22 @@ impl TaskRuns {
     }
 }
 
+/// Every problem of a run of several tasks, fields of a task below `tasks[number]`.
+pub(crate) fn problems_of_tasks<B: Backend>(config: &RunConfig) -> Vec<Problem> {
+    let mut problems = together(config);
+    let tasks = config.tasks.iter().enumerate();
+    let of_tasks =
+        tasks.map(|(index, task)| (index, examine::<B>(&alone(config, task), RunKind::Distill).problems));
+    for problem in gathered(&config.tasks, of_tasks.collect()) {
+        if !problems.iter().any(|known| known.field == problem.field && known.value == problem.value) {
+            problems.push(problem);
+        }
+    }
+    problems
+}
+
 /// A task as a run of its own.
-fn alone(config: &RunConfig, task: &TaskConfig) -> RunConfig {
+pub(crate) fn alone(config: &RunConfig, task: &TaskConfig) -> RunConfig {
     RunConfig {
         task: TaskKind::Classification,
         tau: None,

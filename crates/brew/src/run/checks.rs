@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use brew_config::{CrdConfig, EmdConfig, MatchFeature, NegativesFrom, Problem, compares_any_widths};
+use brew_config::{
+    CrdConfig, EmdConfig, IntermediateMatch, MatchFeature, NegativesFrom, Problem, compares_any_widths,
+    nearest,
+};
 use brew_data::{Augmentation, LabelSet, TextTokenizer};
 use brew_losses::LossRegistry;
 use brew_models::{EncoderConfig, StudentPreset};
@@ -12,7 +15,7 @@ use super::task_checks::task_problems;
 use crate::{RunConfig, RunKind, TaskKind};
 
 /// The problems that show without reading any other file.
-pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
+pub(crate) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
     if !config.tasks.is_empty() {
         let remedy = match kind {
             RunKind::Train => {
@@ -53,12 +56,12 @@ pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
             found.push(Problem::new(given[0], "given", remedy));
         }
     }
-    if let Some(Err(error)) = config.model.preset.as_ref().map(|name| name.parse::<StudentPreset>()) {
-        found.push(Problem::new(
-            "model.preset",
-            config.model.preset.as_deref().unwrap_or_default(),
-            error.to_string(),
-        ));
+    if let Some((name, Err(error))) =
+        config.model.preset.as_ref().map(|name| (name, name.parse::<StudentPreset>()))
+    {
+        let names = StudentPreset::ALL.iter().map(|preset| preset.name());
+        let meant = nearest(name, names).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+        found.push(Problem::new("model.preset", name, format!("{error}{meant}")));
     }
     if config.model.layers.is_some() && config.model.from.is_none() {
         let remedy = "layers are kept of a checkpoint: name it in `model.from`, or leave them out";
@@ -84,10 +87,14 @@ pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
         let remedy = format!("give each of the {teachers} teachers one, 0 or more, not all 0");
         found.push(Problem::new("teacher.weights", format!("{weights:?}"), remedy));
     }
+    let losses = LossRegistry::<B>::default().names();
     for (index, one) in config.distillation.intermediate_matches.iter().enumerate() {
         if kind == RunKind::Distill && one.teacher >= teachers.max(1) {
             let field = format!("distillation.intermediate_matches[{index}].teacher");
             found.push(Problem::new(field, one.teacher, format!("there are {teachers}, counted from 0")));
+        }
+        if kind == RunKind::Distill {
+            found.extend(other_feature(index, one, &losses));
         }
     }
     for (field, value) in
@@ -126,7 +133,6 @@ pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
         problems.into_iter().map(|problem| problem.within(prefix)).collect::<Vec<_>>()
     };
     found.extend(nested("training", config.training.validate()));
-    let losses = LossRegistry::<B>::default().names();
     found.extend(nested("distillation", config.distillation.validate(&losses)));
     if let Some(emd) = &config.emd {
         found.extend(nested("emd", emd.validate(&losses)));
@@ -156,7 +162,22 @@ pub(super) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
     found
 }
 
-pub(super) fn check_vocabulary(
+/// A feature of another shape than the loss compares: attention has heads, the others a vector for each token.
+fn other_feature(index: usize, one: &IntermediateMatch, losses: &[String]) -> Option<Problem> {
+    let of_attention = one.loss.starts_with("attention_");
+    if of_attention != one.feature.is_per_token() || !losses.contains(&one.loss) {
+        return None;
+    }
+    let takes = if of_attention {
+        "attention or attention_scores; take one of these, or a loss on hidden states such as hidden_mse"
+    } else {
+        "hidden, queries, keys or values; take one of these, or a loss on attention such as attention_mse_sum"
+    };
+    let field = format!("distillation.intermediate_matches[{index}].feature");
+    Some(Problem::new(field, one.feature, format!("the loss {} compares {takes}", one.loss)))
+}
+
+pub(crate) fn check_vocabulary(
     found: &mut Vec<Problem>,
     field: &str,
     model: &EncoderConfig,
@@ -175,7 +196,7 @@ pub(super) fn check_vocabulary(
 }
 
 /// RoBERTa counts its positions over tokens that are not the padding's.
-pub(super) fn check_padding(
+pub(crate) fn check_padding(
     found: &mut Vec<Problem>,
     field: &str,
     model: &EncoderConfig,
@@ -194,7 +215,7 @@ pub(super) fn check_padding(
 }
 
 /// Masking needs a mask.
-pub(super) fn check_mask(found: &mut Vec<Problem>, steps: &[Augmentation], tokenizer: &TextTokenizer) {
+pub(crate) fn check_mask(found: &mut Vec<Problem>, steps: &[Augmentation], tokenizer: &TextTokenizer) {
     for (index, step) in steps.iter().enumerate() {
         if matches!(step, Augmentation::Masking { .. }) && tokenizer.mask_id().is_none() {
             let remedy = "the tokenizer has no mask token; take another step, such as `deleting`";
@@ -204,7 +225,7 @@ pub(super) fn check_mask(found: &mut Vec<Problem>, steps: &[Augmentation], token
 }
 
 /// What a teacher cannot do whose tokens are not the student's.
-pub(super) fn check_own_tokens(found: &mut Vec<Problem>, config: &RunConfig, number: usize, folder: &Path) {
+pub(crate) fn check_own_tokens(found: &mut Vec<Problem>, config: &RunConfig, number: usize, folder: &Path) {
     let other = format!("the tokenizer of {} is not the student's", folder.display());
     if matches!(config.task, TaskKind::TokenClassification | TaskKind::QuestionAnswering) {
         let remedy = format!(
@@ -232,7 +253,7 @@ pub(super) fn check_own_tokens(found: &mut Vec<Problem>, config: &RunConfig, num
 }
 
 /// Layers that exist, and widths and heads that agree, for layers matched many to many.
-pub(super) fn check_emd(
+pub(crate) fn check_emd(
     found: &mut Vec<Problem>,
     emd: &EmdConfig,
     student: &EncoderConfig,
@@ -279,7 +300,7 @@ pub(super) fn check_emd(
 }
 
 /// Layers that exist, for states told from those of other examples.
-pub(super) fn check_crd(
+pub(crate) fn check_crd(
     found: &mut Vec<Problem>,
     crd: &CrdConfig,
     student: &EncoderConfig,
@@ -307,7 +328,7 @@ fn compares_heads(loss: &str) -> bool {
 }
 
 /// A teacher that was trained for another task, where its configuration says for which.
-pub(super) fn check_task(found: &mut Vec<Problem>, task: TaskKind, folder: &Path, teacher: &EncoderConfig) {
+pub(crate) fn check_task(found: &mut Vec<Problem>, task: TaskKind, folder: &Path, teacher: &EncoderConfig) {
     let architecture = teacher.other.get("architectures").and_then(|list| list.get(0)?.as_str());
     let stated = architecture
         .filter(|_| teacher.problem_type.is_some())
@@ -318,7 +339,7 @@ pub(super) fn check_task(found: &mut Vec<Problem>, task: TaskKind, folder: &Path
     }
 }
 
-pub(super) fn check_labels(
+pub(crate) fn check_labels(
     found: &mut Vec<Problem>,
     folder: &Path,
     teacher: &EncoderConfig,
@@ -339,7 +360,7 @@ pub(super) fn check_labels(
 }
 
 /// Layers that exist and widths that agree, for the matches with teacher `number`.
-pub(super) fn check_matches(
+pub(crate) fn check_matches(
     found: &mut Vec<Problem>,
     config: &RunConfig,
     student: &EncoderConfig,

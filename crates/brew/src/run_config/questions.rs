@@ -95,7 +95,11 @@ impl QuestionsConfig {
 
     /// Which articles of a file are read.
     pub(crate) fn file_spec(&self) -> QuestionFileSpec {
-        QuestionFileSpec { skip_titles: self.skip_titles, take_titles: self.take_titles }
+        QuestionFileSpec {
+            skip_titles: self.skip_titles,
+            take_titles: self.take_titles,
+            ..QuestionFileSpec::default()
+        }
     }
 
     /// Which articles of the training file are read.

@@ -37,14 +37,20 @@ pub struct TagsConfig {
 impl Default for TagsConfig {
     fn default() -> Self {
         let TagEncoding { long_sentences, overlap, .. } = TagEncoding::default();
-        let TagFileSpec { format, scheme, word, tag } = TagFileSpec::default();
+        let TagFileSpec { format, scheme, word, tag, .. } = TagFileSpec::default();
         Self { format, scheme, word, tag, long_sentences, overlap, mode: SpanMode::Lenient }
     }
 }
 
 impl TagsConfig {
     pub(crate) fn file_spec(&self) -> TagFileSpec {
-        TagFileSpec { format: self.format, scheme: self.scheme, word: self.word, tag: self.tag }
+        TagFileSpec {
+            format: self.format,
+            scheme: self.scheme,
+            word: self.word,
+            tag: self.tag,
+            ..TagFileSpec::default()
+        }
     }
 
     pub(crate) fn encoding(&self, max_length: usize) -> TagEncoding {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::RawExample;
+use crate::{Extent, RawExample};
 
 /// What may be chosen about a layout.
 ///
@@ -19,11 +19,14 @@ pub struct LayoutOptions {
     pub language: String,
     /// Leave out the examples of dev and test whose texts are in train as well.
     pub drop_seen: bool,
+    /// How much of a file is read; no matter of the file, and so in no configuration.
+    #[serde(skip)]
+    pub extent: Extent,
 }
 
 impl Default for LayoutOptions {
     fn default() -> Self {
-        Self { language: "zh".to_owned(), drop_seen: false }
+        Self { language: "zh".to_owned(), drop_seen: false, extent: Extent::Whole }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::super::{Rows, TextFormat, json, read_utf8, table::Row, tsv, without_mark};
+use super::super::{Rows, TextFormat, after_line, json, read_text, table::Row, tsv, without_mark};
 use super::columns::Columns;
 use super::{Layout, LayoutOptions, LayoutRows, LayoutTask, Split};
 use crate::error::nearest;
@@ -53,8 +53,8 @@ impl Layout {
         let names = ["labels.txt", "emotions.txt"].map(|name| folder.join(name));
         let names = names.iter().find(|path| path.is_file());
         let labels = names.map(|path| LabelSet::from_file(path)).transpose()?;
-        let examples =
-            read_multi_label_examples(&file, &TextFileSpec::default(), &MultiLabelSpec::default())?;
+        let spec = TextFileSpec { extent: options.extent, ..TextFileSpec::default() };
+        let examples = read_multi_label_examples(&file, &spec, &MultiLabelSpec::default())?;
         Ok((examples, labels))
     }
 
@@ -76,7 +76,7 @@ impl Layout {
             _ => None,
         };
         let file = self.file(path, split, options)?;
-        read_tagged_examples(&file, &TagFileSpec { scheme, ..TagFileSpec::default() })
+        read_tagged_examples(&file, &TagFileSpec { scheme, extent: options.extent, ..TagFileSpec::default() })
     }
 
     fn expect(self, tasks: &[LayoutTask]) -> Result<(), DataError> {
@@ -87,7 +87,7 @@ impl Layout {
     }
 
     fn read_file(self, path: &Path, options: &LayoutOptions) -> Result<LayoutRows, DataError> {
-        let content = read_utf8(path)?;
+        let content = read_text(path, options.extent, after_line)?;
         let text = without_mark(&content);
         let mut found =
             LayoutRows { examples: Vec::new(), without_agreement: 0, other_languages: 0, broken: 0, seen: 0 };
