@@ -72,8 +72,8 @@ impl RunFolder {
             OutputPolicy::Fresh if is_run => return Err(RunError::OutputInUse { path: root.to_path_buf() }),
             _ => fs::create_dir_all(root).map_err(RunError::io("create the output folder", root))?,
         }
-        if !is_run {
-            refuse_foreign_files(root)?;
+        if !is_run && let Some(found) = foreign_file(root).map_err(RunError::io("read", root))? {
+            return Err(RunError::OutputNotARun { path: root.to_path_buf(), found });
         }
         let folder = Self { root: root.to_path_buf(), _lock: lock(root)? };
         remove_unfinished(root)?;
@@ -205,14 +205,15 @@ fn remove_unfinished(root: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-fn refuse_foreign_files(root: &Path) -> Result<(), RunError> {
-    for entry in fs::read_dir(root).map_err(RunError::io("read", root))? {
-        let found = entry.map_err(RunError::io("read", root))?.file_name().to_string_lossy().into_owned();
+/// A file or folder, in one that holds no run, that no run left there.
+pub(crate) fn foreign_file(root: &Path) -> std::io::Result<Option<String>> {
+    for entry in fs::read_dir(root)? {
+        let found = entry?.file_name().to_string_lossy().into_owned();
         if found != LOCK && !is_unfinished(&found) {
-            return Err(RunError::OutputNotARun { path: root.to_path_buf(), found });
+            return Ok(Some(found));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Takes the folder for this process.

@@ -1,11 +1,10 @@
 //! Whether a run may write where it is to.
 
-use std::fs;
 use std::path::Path;
 
 use brew_config::Problem;
 
-use crate::output::RunFolder;
+use crate::output::{RunFolder, foreign_file};
 use crate::{OutputPolicy, RunError};
 
 const FIELD: &str = "training.output_dir";
@@ -17,10 +16,11 @@ pub(super) fn problems(root: &Path, policy: OutputPolicy) -> Option<Problem> {
     let is_run = RunFolder::config_in(root).exists();
     match policy {
         OutputPolicy::Fresh if is_run => return Some(problem(RunError::OutputInUse { path })),
-        OutputPolicy::Resume if !is_run => return Some(problem(RunError::NothingToResume { path })),
+        policy if policy.is_resuming() && !is_run => {
+            return Some(problem(RunError::NothingToResume { path }));
+        }
         OutputPolicy::Fresh | OutputPolicy::Overwrite if !is_run => {
-            if let Some(entry) = fs::read_dir(root).ok().and_then(|mut entries| entries.next()?.ok()) {
-                let found = entry.file_name().to_string_lossy().into_owned();
+            if let Ok(Some(found)) = foreign_file(root) {
                 return Some(problem(RunError::OutputNotARun { path, found }));
             }
         }
@@ -36,6 +36,8 @@ pub(super) fn problems(root: &Path, policy: OutputPolicy) -> Option<Problem> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
