@@ -45,7 +45,7 @@ mod trainable;
 
 pub use adaptor::{Adaptor, ForwardContext, Wants};
 pub use batches::{BatchSource, Counted, EpochBatches, ProcessedBatches};
-pub use cached::{BatchRows, CachedTeacher};
+pub use cached::{BatchRows, CachedTeacher, Filled, KeptSize, Precision, Storage};
 pub use checkpoint::CheckpointFolder;
 pub use crd::{CrdDistillation, CrdInputs};
 pub use distillation::Distillation;
