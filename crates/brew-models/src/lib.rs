@@ -51,7 +51,7 @@ pub use exact::LayerNorm;
 pub use export::{TOKENIZER_FILES, save_pretrained};
 pub use gru::{BiGru, GruDirection};
 pub use head::{Pooler, PretrainedModel, StudentHead};
-pub use import::{LoadOptions, Pretrained, from_state_dict, load_pretrained};
+pub use import::{LoadOptions, Pretrained, from_state_dict, load_pretrained, weight_file};
 pub use layer::{EncoderLayer, FeedForward};
 pub use names::count_parameters;
 pub use output::{EncoderInput, EncoderOutput, Mode, ModelOutput, OutputRequest};

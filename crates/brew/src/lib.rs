@@ -6,6 +6,7 @@
 //! it on a [`BackendKind`] chosen at run time.
 
 mod backend;
+mod cache;
 pub mod classification;
 mod corpus;
 mod error;
@@ -26,6 +27,7 @@ mod train;
 mod vocabulary;
 
 pub use backend::{BackendError, BackendJob, BackendKind, dispatch, names as backend_names};
+pub use cache::{BuiltCache, CacheBuild, CacheEstimate, CacheUse, build_cache, cache_uses, readable_bytes};
 pub use error::RunError;
 pub use inference::{
     ClassPrediction, EntityPrediction, FlagsPrediction, LabelPrediction, Prediction, TagPrediction,
@@ -39,14 +41,14 @@ pub use quickstart::{QuickstartOutcome, SeedOutcome, quickstart};
 pub use report::{Figure, TaskReport};
 pub use run::{Run, RunKind};
 pub use run_config::{
-    DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, MultiLabelConfig, QuestionsConfig, RunConfig,
-    TagsConfig, TaskConfig, TeacherConfig,
+    CacheConfig, DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, MultiLabelConfig, QuestionsConfig,
+    RunConfig, TagsConfig, TaskConfig, TeacherConfig,
 };
 pub use settings::{load_data_config, load_run};
 pub use task::TaskKind;
 pub use train::{Summary, train};
 pub use vocabulary::train_vocabulary;
 pub use {
-    brew_config as config, brew_data as data, brew_distillers as distillers, brew_losses as losses,
-    brew_models as models, brew_random as random,
+    brew_cache as caches, brew_config as config, brew_data as data, brew_distillers as distillers,
+    brew_losses as losses, brew_models as models, brew_random as random,
 };

@@ -77,6 +77,7 @@ fn alone(config: &RunConfig, task: &TaskConfig) -> RunConfig {
         distillation: config.distillation.clone(),
         emd: None,
         crd: None,
+        cache: config.cache.clone(),
         evaluation: task.evaluation.clone().unwrap_or_else(|| config.evaluation.clone()),
         tasks: Vec::new(),
     }
