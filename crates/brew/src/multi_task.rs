@@ -105,7 +105,8 @@ impl BackendJob for TasksJob<'_> {
         let student = initial_student::<B>(&runs, self.observer, &device)?;
         let teachers =
             runs.runs.iter().map(|run| teachers::<B>(run, &device)).collect::<Result<Vec<_>, _>>()?;
-        let kept = cache::open(&runs.runs.iter().collect::<Vec<_>>(), self.observer)?;
+        let all: Vec<&Run> = runs.runs.iter().collect();
+        let kept = cache::open(&all, self.policy == OutputPolicy::Resume, self.observer)?;
         let parameters = Module::<B>::num_params(&student);
         let config = serde_json::to_value(&runs.config).expect("a configuration is JSON");
         let folder = RunFolder::open(&runs.config.training.output_dir, self.policy, &config)?;
@@ -202,7 +203,7 @@ fn distil<B: AutodiffBackend>(
         runs.named().enumerate().zip(teachers.into_iter().zip(kept))
     {
         let adaptor = StudentSide::new(TaskAdaptor::new(index));
-        tasks.push(Task::with_teachers(name, ensemble::<B>(run, teachers, kept)?, adaptor));
+        tasks.push(Task::with_teachers(name, ensemble::<B>(run, teachers, kept, device)?, adaptor));
         sources.push(Box::new(read_batches(run, run.batches::<B>(device)?)));
     }
     let batches = TaskBatches::new(sources, runs.tau(), runs.runs[0].key())?;

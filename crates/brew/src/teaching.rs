@@ -51,26 +51,27 @@ pub(crate) fn distil<B: AutodiffBackend>(
     teachers: Vec<TaskModel<B::InnerBackend>>,
     kept: Vec<Keeping>,
     batches: TextBatches<B>,
+    device: &B::Device,
     hooks: Hooks<'_, TaskModel<B>>,
 ) -> Result<Trained<B, TaskModel<B>>, RunError> {
     let (training, distillation) = (run.config.training.clone(), run.config.distillation.clone());
     let batches = read_batches(run, batches);
     let adaptor = StudentSide::new(adapt::<B>);
     if let Some(emd) = &run.config.emd {
-        let only = members::<B>(run, teachers, kept).swap_remove(0);
+        let only = members::<B>(run, teachers, kept, device)?.swap_remove(0);
         let only = move |batch: &RunBatch<B>, wants: Wants| only.outputs(batch, wants);
         let distiller = EmdDistiller::new(training, distillation, emd.clone(), only, adaptor)?;
         return Ok(distiller.train(student, &batches, hooks)?);
     }
     if let Some(crd) = &run.config.crd {
-        let only = members::<B>(run, teachers, kept).swap_remove(0);
+        let only = members::<B>(run, teachers, kept, device)?.swap_remove(0);
         let only = move |batch: &RunBatch<B>, wants: Wants| only.outputs(batch, wants);
         let inputs = crd_inputs(run);
         let distiller = CrdDistiller::new(training, distillation, crd.clone(), inputs, only, adaptor)?;
         return Ok(distiller.train(student, &batches, hooks)?);
     }
     // With one teacher it is the GeneralDistiller.
-    let ensemble = ensemble::<B>(run, teachers, kept)?;
+    let ensemble = ensemble::<B>(run, teachers, kept, device)?;
     let distiller = MultiTeacherDistiller::new(training, distillation, ensemble, adaptor)?;
     Ok(distiller.train(student, &batches, hooks)?)
 }
@@ -127,8 +128,9 @@ pub(crate) fn ensemble<B: AutodiffBackend>(
     run: &Run,
     teachers: Vec<TaskModel<B::InnerBackend>>,
     kept: Vec<Keeping>,
+    device: &B::Device,
 ) -> Result<Ensemble<B::InnerBackend, RunBatch<B>>, RunError> {
-    let members = members::<B>(run, teachers, kept);
+    let members = members::<B>(run, teachers, kept, device)?;
     let weights = run.config.teacher.as_ref().and_then(|teacher| teacher.weights.clone());
     Ok(match weights {
         Some(weights) => Ensemble::weighted(members, weights)?,
@@ -136,20 +138,31 @@ pub(crate) fn ensemble<B: AutodiffBackend>(
     })
 }
 
+type Member<B> = Box<dyn Teacher<<B as AutodiffBackend>::InnerBackend, RunBatch<B>>>;
+
 /// The teachers of a run, each reading its own tokens, and keeping what it says where the run says so.
 fn members<B: AutodiffBackend>(
     run: &Run,
     teachers: Vec<TaskModel<B::InnerBackend>>,
     kept: Vec<Keeping>,
-) -> Vec<Box<dyn Teacher<B::InnerBackend, RunBatch<B>>>> {
+    device: &B::Device,
+) -> Result<Vec<Member<B>>, RunError> {
     let mut kept = kept.into_iter();
     let members = teachers.into_iter().enumerate().map(|(index, model)| {
         let has_own = run.readings.get(index).is_some_and(Option::is_some);
-        match kept.next() {
-            // Outputs are kept for the teacher's own tokens, before they are carried over.
-            Some(keeping) => aligned::<B>(cached_teacher::<B>(model, keeping), index, has_own),
-            None => aligned::<B>(reading_teacher::<B>(model, index), index, has_own),
+        let Some(keeping) = kept.next() else {
+            return Ok(aligned::<B>(reading_teacher::<B>(model, index), index, has_own));
+        };
+        let (is_lost, wants) = (keeping.is_lost, keeping.plan.wants);
+        let cached = cached_teacher::<B>(model, keeping);
+        if is_lost {
+            // In the batches of the first epoch, as it was kept there: a product over other rows may round otherwise.
+            for batch in read_batches(run, run.batches::<B>(device)?).epoch(0, 0) {
+                cached.fill(&batch?.batch, wants)?;
+            }
         }
+        // Outputs are kept for the teacher's own tokens, before they are carried over.
+        Ok(aligned::<B>(cached, index, has_own))
     });
     members.collect()
 }
@@ -171,7 +184,7 @@ pub(crate) fn cached_teacher<B: AutodiffBackend>(
     impl Teacher<B::InnerBackend, RunBatch<B>> + 'static,
     impl Fn(&RunBatch<B>) -> BatchRows<B::InnerBackend> + 'static,
 > {
-    let Keeping { plan, cache } = keeping;
+    let Keeping { plan, cache, .. } = keeping;
     let (index, texts) = (plan.index, plan.texts);
     let rows = move |batch: &RunBatch<B>| {
         let own = read_by(batch, index);
@@ -205,7 +218,7 @@ fn aligned<B: AutodiffBackend>(
     teacher: impl Teacher<B::InnerBackend, RunBatch<B>> + 'static,
     index: usize,
     has_own: bool,
-) -> Box<dyn Teacher<B::InnerBackend, RunBatch<B>>> {
+) -> Member<B> {
     if !has_own {
         return Box::new(teacher);
     }

@@ -94,7 +94,7 @@ impl BackendJob for TrainJob<'_> {
         let (student, initialised) = initial_model::<B>(&run, run.key().purpose("initial weights"), &device)?;
         note_initialised(&run, &initialised, self.observer);
         let teachers = teachers::<B>(&run, &device)?;
-        let kept = cache::open(&[&run], self.observer)?.swap_remove(0);
+        let kept = cache::open(&[&run], self.policy == OutputPolicy::Resume, self.observer)?.swap_remove(0);
         let parameters = Module::<B>::num_params(&student);
         let config = serde_json::to_value(run.config()).expect("a configuration is JSON");
         let folder = RunFolder::open(run.output(), self.policy, &config)?;
@@ -116,7 +116,7 @@ impl BackendJob for TrainJob<'_> {
                 let trainer = BasicTrainer::new(run.config.training.clone(), TaskModelAdaptor);
                 trainer.train(student, &batches, hooks)?
             }
-            RunKind::Distill => distil(&run, student, teachers, kept, batches, hooks)?,
+            RunKind::Distill => distil(&run, student, teachers, kept, batches, &device, hooks)?,
         };
 
         let mut summary = Summary {

@@ -64,6 +64,9 @@ pub fn build_cache(
     dispatch(backend, BuildJob { config, stop, observer })
 }
 
+/// The epoch in whose batches every text is asked about.
+const FIRST: usize = 0;
+
 struct BuildJob<'a> {
     config: RunConfig,
     stop: Arc<AtomicBool>,
@@ -76,7 +79,7 @@ impl BackendJob for BuildJob<'_> {
     fn run<B: AutodiffBackend>(self, device: B::Device) -> Self::Output {
         let started = Instant::now();
         let runs = checked_runs::<B::InnerBackend>(self.config)?;
-        let keeping = open(&runs.iter().collect::<Vec<_>>(), self.observer)?;
+        let keeping = open(&runs.iter().collect::<Vec<_>>(), false, self.observer)?;
         let mut build = CacheBuild { caches: Vec::new(), seconds: 0.0, interrupted: false };
         for (run, keeping) in runs.iter().zip(keeping) {
             let models = teachers::<B>(run, &device)?;
@@ -113,7 +116,7 @@ fn fill<B: AutodiffBackend>(
     let cached = cached_teacher::<B>(model, keeping);
     let (mut known_batches, mut computed_batches) = (0, 0);
     observer.begin("cache", 0, batches.batches_per_epoch());
-    for batch in batches.epoch(0, 0) {
+    for batch in batches.epoch(FIRST, 0) {
         if stop.load(Ordering::Relaxed) {
             break;
         }

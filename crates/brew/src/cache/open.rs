@@ -15,6 +15,8 @@ pub(crate) struct Keeping {
     pub(crate) plan: Plan,
     /// Where they are kept; in memory where it is `None`.
     pub(crate) cache: Option<Cache>,
+    /// Whether what was kept in memory went with a process that was interrupted.
+    pub(crate) is_lost: bool,
 }
 
 /// What there is of one teacher's outputs.
@@ -27,11 +29,15 @@ struct Found {
 }
 
 /// Opens what the teachers of some runs, tasks of one student, are to keep: for each run one entry a teacher, none
-/// where it keeps nothing.
+/// where it keeps nothing. A run that is `resumed` has lost what it kept in memory.
 ///
 /// # Errors
 /// More than the limit or the disk allows; files that cannot be read.
-pub(crate) fn open(runs: &[&Run], observer: &mut dyn Observer) -> Result<Vec<Vec<Keeping>>, RunError> {
+pub(crate) fn open(
+    runs: &[&Run],
+    resumed: bool,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Vec<Keeping>>, RunError> {
     let mut found = Vec::new();
     for run in runs {
         let of_run: Vec<Found> = match settings(run) {
@@ -42,7 +48,7 @@ pub(crate) fn open(runs: &[&Run], observer: &mut dyn Observer) -> Result<Vec<Vec
                     match &settings.dir {
                         None => Ok(Found {
                             missing: plan.records(),
-                            keeping: Keeping { plan, cache: None },
+                            keeping: Keeping { plan, cache: None, is_lost: resumed },
                             known: 0,
                         }),
                         Some(dir) => on_disk(run, plan, dir, settings.limit()),
@@ -71,7 +77,7 @@ fn on_disk(run: &Run, plan: Plan, dir: &Path, limit: u64) -> Result<Found, RunEr
     let missing: Vec<_> = missing.map(|(_, text)| *text).collect();
     let known = plan.texts.len() - missing.len();
     let missing = plan.file(missing.into_iter(), &fingerprint);
-    Ok(Found { keeping: Keeping { plan, cache: Some(cache) }, known, missing })
+    Ok(Found { keeping: Keeping { plan, cache: Some(cache), is_lost: false }, known, missing })
 }
 
 /// Refuses what is larger than it may be.
@@ -115,11 +121,16 @@ fn check_writable(dir: &Path) -> Result<(), RunError> {
 
 /// Says what is there, what is to come, and what cannot be used.
 fn tell(found: &Found, observer: &mut dyn Observer) {
-    let Found { keeping: Keeping { plan, cache }, known, missing } = found;
+    let Found { keeping: Keeping { plan, cache, is_lost }, known, missing } = found;
     let (teacher, examples) = (plan.teacher.display(), plan.texts.len());
     let Some(cache) = cache else {
         let bytes = readable_bytes(*missing);
         observer.note(&format!("what {teacher} says of {examples} texts is kept in memory: {bytes}"));
+        if *is_lost {
+            observer.note(&format!(
+                "{teacher} is asked again about all of them first; [cache] with a dir spares that"
+            ));
+        }
         return;
     };
     for damage in cache.damages() {
