@@ -286,7 +286,12 @@ impl Cache {
             let _ = segment.file.set_len(segment.end);
             segment.length = segment.end;
             self.own = None;
-            return Err(CacheError::io("append to", &segment.path)(error));
+            return Err(match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    CacheError::DiskFull { path: segment.path.clone() }
+                }
+                _ => CacheError::io("append to", &segment.path)(error),
+            });
         }
         let mut offset = segment.end + bytes.len() as u64
             - records.iter().map(|(_, record)| record.len() as u64).sum::<u64>();

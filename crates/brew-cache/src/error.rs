@@ -17,6 +17,15 @@ pub enum CacheError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A disk that is full.
+    #[error(
+        "there is no room to append to {}; what was complete is kept: make room, and the same again goes on from there",
+        path.display()
+    )]
+    DiskFull {
+        /// The segment.
+        path: PathBuf,
+    },
     /// A cache that would become larger than it may.
     #[error(
         "the cache {} would grow to {needed} bytes, and its limit is {limit}; what it has is kept: raise the limit, or \
@@ -59,6 +68,6 @@ impl CacheError {
 
     /// Whether what was asked for is at fault (a setting, a path) rather than the machine.
     pub fn is_input(&self) -> bool {
-        !matches!(self, Self::Io { .. })
+        !matches!(self, Self::Io { .. } | Self::DiskFull { .. })
     }
 }

@@ -151,7 +151,7 @@ fn members<B: AutodiffBackend>(
     let members = teachers.into_iter().enumerate().map(|(index, model)| {
         let has_own = run.readings.get(index).is_some_and(Option::is_some);
         let Some(keeping) = kept.next() else {
-            return Ok(aligned::<B>(reading_teacher::<B>(model, index), index, has_own));
+            return Ok(aligned::<B>(ReadingTeacher::<B>::new(model, index), index, has_own));
         };
         let (is_lost, wants) = (keeping.is_lost, keeping.plan.wants);
         let cached = cached_teacher::<B>(model, keeping);
@@ -168,25 +168,38 @@ fn members<B: AutodiffBackend>(
 }
 
 /// A teacher of the run's batches.
-fn reading_teacher<B: AutodiffBackend>(
-    model: TaskModel<B::InnerBackend>,
+pub(crate) struct ReadingTeacher<B: AutodiffBackend> {
+    model: ModelTeacher<TaskModel<B::InnerBackend>, TaskModelAdaptor>,
     index: usize,
-) -> impl Teacher<B::InnerBackend, RunBatch<B>> + 'static {
-    let model = ModelTeacher::new(model, TaskModelAdaptor);
-    move |batch: &RunBatch<B>, wants: Wants| model.outputs(&read_by(batch, index).inner(), wants)
 }
 
-/// The same, which keeps what it says of its own tokens.
+impl<B: AutodiffBackend> ReadingTeacher<B> {
+    fn new(model: TaskModel<B::InnerBackend>, index: usize) -> Self {
+        Self { model: ModelTeacher::new(model, TaskModelAdaptor), index }
+    }
+}
+
+impl<B: AutodiffBackend> Teacher<B::InnerBackend, RunBatch<B>> for ReadingTeacher<B> {
+    fn outputs(
+        &self,
+        batch: &RunBatch<B>,
+        wants: Wants,
+    ) -> Result<AdaptorOutput<B::InnerBackend>, DistillError> {
+        self.model.outputs(&read_by(batch, self.index).inner(), wants)
+    }
+}
+
+/// What a teacher reads of a batch, as its cache needs to know it.
+type RowsOf<B> = Box<dyn Fn(&RunBatch<B>) -> BatchRows<<B as AutodiffBackend>::InnerBackend>>;
+
+/// A teacher of the run's batches, which keeps what it says of its own tokens.
 pub(crate) fn cached_teacher<B: AutodiffBackend>(
     model: TaskModel<B::InnerBackend>,
     keeping: Keeping,
-) -> CachedTeacher<
-    impl Teacher<B::InnerBackend, RunBatch<B>> + 'static,
-    impl Fn(&RunBatch<B>) -> BatchRows<B::InnerBackend> + 'static,
-> {
+) -> CachedTeacher<ReadingTeacher<B>, RowsOf<B>> {
     let Keeping { plan, cache, .. } = keeping;
     let (index, texts) = (plan.index, plan.texts);
-    let rows = move |batch: &RunBatch<B>| {
+    let rows: RowsOf<B> = Box::new(move |batch| {
         let own = read_by(batch, index);
         BatchRows {
             ids: own.ids.clone(),
@@ -194,8 +207,8 @@ pub(crate) fn cached_teacher<B: AutodiffBackend>(
             length: own.length(),
             device: own.input_ids.device(),
         }
-    };
-    let mut cached = CachedTeacher::new(reading_teacher::<B>(model, index), rows).with_storage(plan.storage);
+    });
+    let mut cached = CachedTeacher::new(ReadingTeacher::new(model, index), rows).with_storage(plan.storage);
     if let Some(matches) = &plan.matches {
         cached = cached.with_matches(matches, index);
     }

@@ -82,7 +82,7 @@ fn inspect(args: &CacheInspectArgs) -> Result<ExitCode> {
     for cache in &caches {
         describe(&mut text, cache);
     }
-    if caches.is_empty() {
+    if caches.is_empty() && uses.is_none() {
         let _ = writeln!(text, "{} holds no cache", folder.display());
     }
     for one in uses.iter().flatten() {

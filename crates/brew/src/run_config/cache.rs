@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// | field | default | meaning |
 /// |---|---|---|
 /// | `dir` | none | folder in which they are kept for this run and later ones; in memory where it is left out |
-/// | `dtype` | f32 | `f32`, to the last bit, or `f16`, half as large |
+/// | `dtype` | `f32` | `f32`, to the last bit, or `f16`, half as large |
 /// | `top_k` | all | keep only so many of each row of logits, the largest; what remains of the probability is spread evenly. At least 1, below the number of labels |
 /// | `limit_gb` | 20 | gigabytes (10⁹ bytes) that this run's caches may take, above 0; a run that would need more is refused before it begins |
 ///
