@@ -59,6 +59,7 @@ const SECTIONS: &[Section] = &[
     section("`data.augmentation`", "crates/brew-data/src/augmenter.rs", "Augmentation"),
     section("`[model]`", "crates/brew/src/run_config.rs", "ModelConfig"),
     section("`[teacher]`", "crates/brew/src/run_config.rs", "TeacherConfig"),
+    section("`[cache]`", "crates/brew/src/run_config/cache.rs", "CacheConfig"),
     section("`[evaluation]`", "crates/brew/src/run_config.rs", "EvaluationConfig"),
     section("Metrics", "crates/brew/src/run_config.rs", "Metric"),
     section("`[training]`", "crates/brew-config/src/training.rs", "TrainingConfig"),

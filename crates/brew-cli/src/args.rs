@@ -21,6 +21,9 @@ pub(crate) enum Command {
     Distill(RunArgs),
     /// Tell everything that is wrong with a run before it begins, and what it will take
     Check(CheckArgs),
+    /// Fill, show, verify and prune the folder in which runs keep what their teachers say
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Measure a model on a labelled file
     Evaluate(EvaluateArgs),
     /// Label a file: one JSON object a line with label and logits
@@ -271,4 +274,68 @@ pub(crate) struct QuickstartArgs {
 
     #[command(flatten)]
     pub(crate) backend: BackendArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Ask a distillation's teachers about every training text, before it begins
+    Build(CacheBuildArgs),
+    /// List the caches of a folder, and of a run file what it uses of them
+    Inspect(CacheInspectArgs),
+    /// Compare every byte of a folder's caches with its checksum; ends with 1 where one is damaged
+    Verify(CacheVerifyArgs),
+    /// Remove what is of no use: leftovers and, beside run files, the caches that none of them uses
+    Prune(CachePruneArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheBuildArgs {
+    /// Run file (.toml or .json) with a [cache]
+    pub(crate) run: PathBuf,
+
+    /// Change a field of the run file, such as `cache.dir=FOLDER`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) backend: BackendArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheInspectArgs {
+    /// Folder of caches, or a run file with a [cache]
+    pub(crate) path: PathBuf,
+
+    /// Change a field of the run file; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CacheVerifyArgs {
+    /// Folder of caches, or a run file with a [cache]
+    pub(crate) path: PathBuf,
+
+    /// Change a field of the run file; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CachePruneArgs {
+    /// A folder of caches, for its leftovers alone; or the run files that use one folder, whose caches stay
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Change a field of the run files; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+
+    /// Remove it; without this it is only said
+    #[arg(long)]
+    pub(crate) yes: bool,
 }

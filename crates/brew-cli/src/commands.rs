@@ -1,5 +1,6 @@
 //! One function a command: arguments in, calls to the library, something readable out.
 
+mod cache;
 mod check;
 mod report;
 
@@ -27,6 +28,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Train(args) => train(&args, RunKind::Train),
         Command::Distill(args) => train(&args, RunKind::Distill),
         Command::Check(args) => check::run(&args),
+        Command::Cache(command) => cache::run(command),
         Command::Evaluate(args) => evaluate(&args),
         Command::Predict(args) => predict(&args),
         Command::Params(args) => params(&args),
@@ -53,7 +55,7 @@ fn train(args: &RunArgs, kind: RunKind) -> Result<ExitCode> {
         _ => OutputPolicy::Fresh,
     };
     let config = brew::load_run_for(backend, &args.run, &args.settings, kind, policy)?;
-    let stop = stop_on_ctrl_c()?;
+    let stop = stop_on_ctrl_c("stopping after this step; a checkpoint will be written")?;
     let progress = &mut *observer(args, &stop)?;
     // Several tasks that are only to be trained are refused there with what to do instead.
     let (interrupted, steps, text) = if kind == RunKind::Distill && !config.tasks.is_empty() {
@@ -86,14 +88,14 @@ fn observer(args: &RunArgs, stop: &Arc<AtomicBool>) -> Result<Box<dyn Observer>>
 }
 
 /// A flag that the first Ctrl-C sets; the second ends the process.
-fn stop_on_ctrl_c() -> Result<Arc<AtomicBool>> {
+fn stop_on_ctrl_c(message: &'static str) -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(INTERRUPTED.into());
         }
-        eprintln!("\nstopping after this step; a checkpoint will be written (again to quit at once)");
+        eprintln!("\n{message} (again to quit at once)");
     })
     .context("cannot listen for Ctrl-C")?;
     Ok(stop)

@@ -200,6 +200,18 @@ fn a_task_may_have_several_teachers_and_outputs_may_be_kept() {
     let last = |run: &str| events(&shop, run, "report").last().unwrap()["loss"].as_f64().unwrap();
     let (kept, computed) = (last("kept"), last("computed"));
     assert!((kept - computed).abs() < 1e-4 * computed, "{kept}, computed {computed}");
+
+    // On disk, of each task's teachers; the two of the second task are one model, which is asked once.
+    let settings = ["cache.dir=cache", teachers];
+    let build = |settings: &[&str]| {
+        let set = settings.iter().flat_map(|setting| ["--set", *setting]);
+        shop.succeed(&["cache", "build", "tasks.toml"].into_iter().chain(set).collect::<Vec<_>>())
+    };
+    let built = build(&settings).stdout;
+    assert_eq!(built.matches(" 0 were known").count(), 2, "{built}");
+    let warm = shop.succeed(&distil(&[&settings[..], &["training.output_dir=warm"]].concat())).stderr;
+    assert!(!warm.contains("to come"), "{warm}");
+    assert_eq!(last("warm"), kept);
 }
 
 #[test]

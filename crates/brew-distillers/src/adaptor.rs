@@ -1,3 +1,4 @@
+use brew_config::{EmdConfig, IntermediateMatch, MatchFeature};
 use brew_random::Key;
 use burn::tensor::backend::Backend;
 
@@ -19,6 +20,39 @@ pub struct Wants {
 }
 
 impl Wants {
+    /// What a match of a feature asks for.
+    pub fn of_feature(feature: MatchFeature) -> Self {
+        let mut wants = Self::default();
+        match feature {
+            MatchFeature::Hidden => wants.hidden = true,
+            MatchFeature::Attention => wants.attention = true,
+            MatchFeature::AttentionScores => wants.attention_scores = true,
+            MatchFeature::Queries | MatchFeature::Keys | MatchFeature::Values => {
+                wants.queries_keys_values = true;
+            }
+        }
+        wants
+    }
+
+    /// What all matches of a configuration ask for together.
+    ///
+    /// ```
+    /// use brew_config::IntermediateMatch;
+    /// use brew_distillers::Wants;
+    ///
+    /// let matches = [IntermediateMatch::hidden(4, 2, "hidden_mse")];
+    /// assert_eq!(Wants::of_matches(&matches), Wants { hidden: true, ..Wants::default() });
+    /// ```
+    pub fn of_matches(matches: &[IntermediateMatch]) -> Self {
+        matches.iter().fold(Self::default(), |wants, one| wants.or(Self::of_feature(one.feature)))
+    }
+
+    /// What layers matched many to many ask for.
+    pub fn of_emd(emd: &EmdConfig) -> Self {
+        let hidden = Self { hidden: emd.hidden_weight > 0.0, ..Self::default() };
+        if emd.attention_weight > 0.0 { hidden.or(Self::of_feature(emd.attention)) } else { hidden }
+    }
+
     /// What either of two asks for.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {

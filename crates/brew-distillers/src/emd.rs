@@ -100,13 +100,7 @@ impl<B: AutodiffBackend> EmdMatch<B> {
     }
 
     fn wants(&self) -> Wants {
-        Wants {
-            hidden: self.config.hidden_weight > 0.0,
-            attention: self.config.attention_weight > 0.0 && self.config.attention == MatchFeature::Attention,
-            attention_scores: self.config.attention_weight > 0.0
-                && self.config.attention == MatchFeature::AttentionScores,
-            ..Wants::default()
-        }
+        Wants::of_emd(&self.config)
     }
 
     /// Adds the two distances and updates the masses.

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use brew_cache::CacheError;
 use brew_config::ConfigError;
 use brew_losses::LossError;
 
@@ -76,6 +77,17 @@ pub enum DistillError {
     /// A batch that could not be made, or a model that could not be run on it.
     #[error("{0}")]
     Batch(#[source] Box<dyn std::error::Error + Send + Sync>),
+
+    /// A cache of teacher outputs that could not be read or filled.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+
+    /// A teacher output that float16 does not hold.
+    #[error("the teacher gave {value}, and float16 holds numbers up to 65504; keep its outputs as f32")]
+    BeyondHalf {
+        /// What the teacher gave.
+        value: f32,
+    },
 
     /// A callback that failed; training stops and the last checkpoint stays.
     #[error("a callback failed at step {step}: {source}")]

@@ -52,7 +52,7 @@ mod window;
 
 pub use adaptor::{Adaptor, ForwardContext, Wants};
 pub use batches::{BatchSource, Counted, EpochBatches, ProcessedBatches};
-pub use cached::{BatchRows, CachedTeacher};
+pub use cached::{BatchRows, CachedTeacher, Filled, KeptSize, Precision, Storage};
 pub use checkpoint::CheckpointFolder;
 pub use crd::{CrdDistillation, CrdInputs};
 pub use distillation::Distillation;

@@ -135,15 +135,6 @@ impl<B: Backend> Match<B> {
         config: &IntermediateMatch,
         losses: &LossRegistry<B>,
     ) -> Result<Self, DistillError> {
-        let mut wants = Wants::default();
-        match config.feature {
-            MatchFeature::Hidden => wants.hidden = true,
-            MatchFeature::Attention => wants.attention = true,
-            MatchFeature::AttentionScores => wants.attention_scores = true,
-            MatchFeature::Queries | MatchFeature::Keys | MatchFeature::Values => {
-                wants.queries_keys_values = true;
-            }
-        }
         let loss = losses
             .get(&config.loss)
             .map_err(|source| DistillError::Loss { term: config.name(), source: Box::new(source) })?;
@@ -151,7 +142,7 @@ impl<B: Backend> Match<B> {
             name: config.name(),
             weight: config.weight,
             teacher: config.teacher,
-            wants,
+            wants: Wants::of_feature(config.feature),
             projection: config.proj.clone(),
             features: Features::Layers(config.clone()),
             loss,

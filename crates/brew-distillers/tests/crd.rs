@@ -234,6 +234,7 @@ fn a_cached_teacher_teaches_the_same() {
     let (own, asked) = teacher();
     let cached = CachedTeacher::new(own, |batch: &Batch| BatchRows::<B> {
         ids: batch.ids.clone(),
+        texts: Vec::new(),
         length: batch.mask.dims()[1],
         device: Default::default(),
     });

@@ -177,7 +177,11 @@ fn with_asked_labels(
 const SAFETENSORS: &str = "model.safetensors";
 const PICKLE: &str = "pytorch_model.bin";
 
-pub(crate) fn weight_file(folder: &Path) -> Result<PathBuf, ModelError> {
+/// The file with a folder's weights: `model.safetensors`, else `pytorch_model.bin`.
+///
+/// # Errors
+/// A folder with neither, or with weights in several shards.
+pub fn weight_file(folder: &Path) -> Result<PathBuf, ModelError> {
     for name in [SAFETENSORS, PICKLE] {
         let path = folder.join(name);
         if path.is_file() {

@@ -54,7 +54,7 @@ pub use export::{STAGING_PREFIX, TOKENIZER_FILES, save_pretrained};
 pub use gru::{BiGru, GruDirection};
 pub use head::{Pooler, PretrainedModel, StudentHead};
 pub use header::{HeaderFit, TensorHeader, WeightHeader};
-pub use import::{LoadOptions, Pretrained, from_state_dict, load_pretrained};
+pub use import::{LoadOptions, Pretrained, from_state_dict, load_pretrained, weight_file};
 pub use layer::{EncoderLayer, FeedForward};
 pub use names::{count_parameters, tensor_shapes};
 pub use output::{EncoderInput, EncoderOutput, Mode, ModelOutput, OutputRequest};

@@ -15,7 +15,7 @@ use burn::tensor::backend::Backend;
 use crate::multi_task::problems_of_tasks;
 use crate::{OutputPolicy, RunConfig, RunError, RunKind};
 
-pub use estimate::{CacheEstimate, DataSize, MemoryEstimate, ModelSize, StepCount, cache_estimate};
+pub use estimate::{CacheSize, DataSize, MemoryEstimate, ModelSize, StepCount, cache_size};
 pub use report::{CheckOptions, CheckReport, check_run, load_run_for};
 pub use trial::Trial;
 

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use brew_cache::CacheError;
 use brew_config::{ConfigError, Problem};
 use brew_data::DataError;
 use brew_distillers::DistillError;
@@ -39,6 +40,45 @@ pub enum RunError {
     /// Training that could not begin, go on or be continued.
     #[error(transparent)]
     Distill(#[from] DistillError),
+    /// A cache of teacher outputs that cannot be read or filled.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// Teacher outputs that would take more than they may.
+    #[error(
+        "what the teachers say of {examples} texts would take {needed}{}, and cache.limit_gb allows {limit}; raise it, \
+         keep numbers as cache.dtype = \"f16\", or match fewer layers",
+        place(dir)
+    )]
+    CacheLimit {
+        /// Where they are to be kept; in memory where it is `None`.
+        dir: Option<PathBuf>,
+        /// Training texts of all teachers.
+        examples: usize,
+        /// Bytes that are needed, as a person reads them.
+        needed: String,
+        /// Bytes that are allowed.
+        limit: String,
+    },
+    /// Teacher outputs that the disk has no room for.
+    #[error(
+        "what the teachers say takes {needed} more, and where {} is {free} are free; make room, choose another \
+         cache.dir, or keep numbers as cache.dtype = \"f16\"",
+        dir.display()
+    )]
+    CacheSpace {
+        /// The folder of caches.
+        dir: PathBuf,
+        /// Bytes that are to be written.
+        needed: String,
+        /// Bytes that are free.
+        free: String,
+    },
+    /// A teacher whose outputs depend on more than an example.
+    #[error("what {} says cannot be kept by example; leave out [cache]", teacher.display())]
+    CannotKeep {
+        /// The teacher's folder.
+        teacher: PathBuf,
+    },
     /// A backend this build does not have.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -155,6 +195,13 @@ pub enum RunError {
     },
 }
 
+fn place(dir: &Option<PathBuf>) -> String {
+    match dir {
+        Some(dir) => format!(" in {}", dir.display()),
+        None => " of memory".to_owned(),
+    }
+}
+
 fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
@@ -173,6 +220,7 @@ impl RunError {
     /// Whether the input is at fault (a file, a flag, a configuration) rather than the run.
     pub fn is_input(&self) -> bool {
         match self {
+            Self::Cache(error) | Self::Distill(DistillError::Cache(error)) => error.is_input(),
             Self::Distill(error) => matches!(error, DistillError::Config(_) | DistillError::Changed { .. }),
             Self::Io { .. } => false,
             _ => true,

@@ -6,6 +6,7 @@
 //! it on a [`BackendKind`] chosen at run time.
 
 mod backend;
+mod cache;
 mod check;
 pub mod classification;
 mod corpus;
@@ -29,9 +30,10 @@ mod train;
 mod vocabulary;
 
 pub use backend::{BackendError, BackendJob, BackendKind, dispatch, names as backend_names};
+pub use cache::{BuiltCache, CacheBuild, CacheEstimate, CacheUse, build_cache, cache_uses, readable_bytes};
 pub use check::{
-    CacheEstimate, CheckOptions, CheckReport, DataSize, MemoryEstimate, ModelSize, StepCount, Trial,
-    cache_estimate, check_run, load_run_for,
+    CacheSize, CheckOptions, CheckReport, DataSize, MemoryEstimate, ModelSize, StepCount, Trial, cache_size,
+    check_run, load_run_for,
 };
 pub use error::RunError;
 pub use inference::{
@@ -46,8 +48,8 @@ pub use quickstart::{QuickstartOutcome, SeedOutcome, quickstart};
 pub use report::{Figure, TaskReport};
 pub use run::{Run, RunKind};
 pub use run_config::{
-    DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, MultiLabelConfig, QuestionsConfig, RunConfig,
-    TagsConfig, TaskConfig, TeacherConfig,
+    CacheConfig, DataConfig, EvaluationConfig, Keep, Metric, ModelConfig, MultiLabelConfig, QuestionsConfig,
+    RunConfig, TagsConfig, TaskConfig, TeacherConfig,
 };
 pub use run_page::write_report;
 pub use settings::{load_data_config, load_run};
@@ -55,6 +57,6 @@ pub use task::TaskKind;
 pub use train::{Summary, train};
 pub use vocabulary::train_vocabulary;
 pub use {
-    brew_config as config, brew_data as data, brew_distillers as distillers, brew_losses as losses,
-    brew_models as models, brew_random as random,
+    brew_cache as caches, brew_config as config, brew_data as data, brew_distillers as distillers,
+    brew_losses as losses, brew_models as models, brew_random as random,
 };

@@ -18,6 +18,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::cache::{self, Keeping};
 use crate::check::before_tasks;
 use crate::corpus::Split;
 use crate::journal::{Curves, Journal};
@@ -106,6 +107,8 @@ impl BackendJob for TasksJob<'_> {
         let student = initial_student::<B>(&runs, self.observer, &device)?;
         let teachers =
             runs.runs.iter().map(|run| teachers::<B>(run, &device)).collect::<Result<Vec<_>, _>>()?;
+        let all: Vec<&Run> = runs.runs.iter().collect();
+        let kept = cache::open(&all, self.policy.is_resuming(), self.observer)?;
         let parameters = Module::<B>::num_params(&student);
         let config = serde_json::to_value(&runs.config).expect("a configuration is JSON");
         let folder = RunFolder::open(&runs.config.training.output_dir, self.policy, &config)?;
@@ -132,7 +135,7 @@ impl BackendJob for TasksJob<'_> {
             .accepting_changes(self.policy == OutputPolicy::ResumeChanged)
             .with_identity(identity::of_tasks(&runs.config, runs.named(), self.backend)?)
             .with_stop(self.stop);
-        let trained = distil(&runs, student, teachers, &device, hooks)?;
+        let trained = distil(&runs, student, teachers, kept, &device, hooks)?;
 
         let mut summary = TasksSummary {
             command: RunKind::Distill.name(),
@@ -197,14 +200,17 @@ pub(crate) fn distil<B: AutodiffBackend>(
     runs: &TaskRuns,
     student: MultiTaskClassifier<B>,
     teachers: Vec<Models<B>>,
+    kept: Vec<Vec<Keeping>>,
     device: &B::Device,
     hooks: Hooks<'_, MultiTaskClassifier<B>>,
 ) -> Result<Trained<B, MultiTaskClassifier<B>>, RunError> {
     let mut tasks = Vec::new();
     let mut sources: Vec<Box<dyn BatchSource<RunBatch<B>> + '_>> = Vec::new();
-    for ((index, (name, run)), teachers) in runs.named().enumerate().zip(teachers) {
+    for ((index, (name, run)), (teachers, kept)) in
+        runs.named().enumerate().zip(teachers.into_iter().zip(kept))
+    {
         let adaptor = StudentSide::new(TaskAdaptor::new(index));
-        tasks.push(Task::with_teachers(name, ensemble::<B>(run, teachers)?, adaptor));
+        tasks.push(Task::with_teachers(name, ensemble::<B>(run, teachers, kept)?, adaptor));
         sources.push(Box::new(read_batches(run, run.batches::<B>(device)?)));
     }
     let batches = TaskBatches::new(sources, runs.tau(), runs.runs[0].key())?;

@@ -11,11 +11,14 @@ use brew_models::{EncoderConfig, ProblemType, StudentPreset};
 use brew_random::Key;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
+mod cache_checks;
 pub(crate) mod checks;
 mod task_checks;
 
+use cache_checks::check_top_k;
 use checks::{check_labels, check_vocabulary, problems};
 
+use crate::cache::{self, CacheEstimate};
 use crate::check::examine;
 use crate::classification::TextBatches;
 use crate::corpus::{self, Purpose, Split};
@@ -142,6 +145,7 @@ impl Run {
             check_labels(&mut fit, folder, teacher, &labels);
             teacher_tokenizers.push((own, teacher.max_length()));
         }
+        check_top_k(&mut fit, &config, kind, labels.len());
         let positive = positive_label(&mut fit, &config, &labels);
         RunError::check(fit)?;
 
@@ -215,6 +219,12 @@ impl Run {
     /// The run's configuration.
     pub fn config(&self) -> &RunConfig {
         &self.config
+    }
+
+    /// What keeping each teacher's outputs of the training texts takes, in the way that the run's `[cache]` says, or in
+    /// f32 where it has none; known before any is computed.
+    pub fn cache_estimates(&self) -> Vec<CacheEstimate> {
+        cache::estimates(self)
     }
 
     /// What a user should know of how each file became features, with the file's part.

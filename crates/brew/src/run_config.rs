@@ -6,10 +6,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::TaskKind;
 
+mod cache;
 mod multi_label;
 mod questions;
 mod tags;
 
+pub use cache::CacheConfig;
 pub use multi_label::MultiLabelConfig;
 pub use questions::QuestionsConfig;
 pub use tags::TagsConfig;
@@ -26,6 +28,7 @@ pub use tags::TagsConfig;
 /// | `[distillation]` | [`DistillationConfig`] |
 /// | `[emd]` | layers matched many to many, where the table is there: [`EmdConfig`] |
 /// | `[crd]` | states told from those of other examples, where the table is there: [`CrdConfig`] |
+/// | `[cache]` | how the teachers' outputs are kept: [`CacheConfig`] |
 /// | `[evaluation]` | [`EvaluationConfig`] |
 /// | `[[tasks]]` | several tasks for one student, in place of `[data]` and `[teacher]`: [`TaskConfig`] |
 /// | `tau` | how often each task is drawn, before the first table of the file; default 1 |
@@ -76,6 +79,9 @@ pub struct RunConfig {
     /// States of one teacher told from those of other examples, beside what `distillation` says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crd: Option<CrdConfig>,
+    /// How the teachers' outputs are kept, where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheConfig>,
     /// What is measured, and which checkpoint counts.
     pub evaluation: EvaluationConfig,
     /// The tasks of a student of several; none in a run of one.
@@ -131,8 +137,8 @@ pub struct TaskConfig {
 ///
 /// Augmentation is drawn anew in each epoch, from the run's seed, the epoch and the example. It changes what
 /// student and teacher read in training, the text between the special tokens, and leaves the labels, `dev` and
-/// `test` as they are. Logits that are cached (`distillation.is_caching_logits`) are of one text only, so it
-/// is refused together with them.
+/// `test` as they are. Outputs that are kept (`distillation.is_caching_logits`, `[cache]`) are of one text only, so
+/// it is refused together with them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {

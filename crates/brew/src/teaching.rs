@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use brew_config::IntermediateMatch;
 use brew_data::{AlignedBatch, AlignedCollator, AlignedFeature, Batch, Feature, IGNORED_LABEL};
 use brew_distillers::{
     Adaptor, AdaptorOutput, AlignedTeacher, BatchRows, BatchSource, CachedTeacher, CrdDistiller, CrdInputs,
@@ -14,6 +13,7 @@ use brew_models::EncoderConfig;
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 
+use crate::cache::Keeping;
 use crate::classification::{TextBatches, describe};
 use crate::{Run, RunError, TaskModel, TaskModelAdaptor};
 
@@ -32,6 +32,11 @@ impl OwnReading {
         Self { features: features.into_iter().map(|one| (one.student.id, one)).collect(), collator }
     }
 
+    /// What the teacher reads of each text.
+    pub(crate) fn teachers(&self) -> impl Iterator<Item = &Feature> {
+        self.features.values().map(|one| &one.teacher)
+    }
+
     /// The texts of a batch, in its order.
     fn read<B: AutodiffBackend>(&self, batch: &Batch<B>) -> AlignedBatch<B> {
         let features: Vec<&AlignedFeature> = batch.ids.iter().map(|id| &self.features[id]).collect();
@@ -44,6 +49,7 @@ pub(crate) fn distil<B: AutodiffBackend>(
     run: &Run,
     student: TaskModel<B>,
     teachers: Vec<TaskModel<B::InnerBackend>>,
+    kept: Vec<Keeping>,
     batches: TextBatches<B>,
     hooks: Hooks<'_, TaskModel<B>>,
 ) -> Result<Trained<B, TaskModel<B>>, RunError> {
@@ -51,18 +57,18 @@ pub(crate) fn distil<B: AutodiffBackend>(
     let batches = read_batches(run, batches);
     let adaptor = StudentSide::new(adapt::<B>);
     if let Some(emd) = &run.config.emd {
-        let only = Only(members::<B>(run, teachers).swap_remove(0));
+        let only = Only(members::<B>(run, teachers, kept).swap_remove(0));
         let distiller = EmdDistiller::new(training, distillation, emd.clone(), only, adaptor)?;
         return Ok(distiller.train(student, &batches, hooks)?);
     }
     if let Some(crd) = &run.config.crd {
-        let only = Only(members::<B>(run, teachers).swap_remove(0));
+        let only = Only(members::<B>(run, teachers, kept).swap_remove(0));
         let inputs = crd_inputs(run);
         let distiller = CrdDistiller::new(training, distillation, crd.clone(), inputs, only, adaptor)?;
         return Ok(distiller.train(student, &batches, hooks)?);
     }
     // With one teacher it is the GeneralDistiller.
-    let ensemble = ensemble::<B>(run, teachers)?;
+    let ensemble = ensemble::<B>(run, teachers, kept)?;
     let distiller = MultiTeacherDistiller::new(training, distillation, ensemble, adaptor)?;
     Ok(distiller.train(student, &batches, hooks)?)
 }
@@ -140,8 +146,9 @@ pub(crate) fn read_batches<B: AutodiffBackend>(
 pub(crate) fn ensemble<B: AutodiffBackend>(
     run: &Run,
     teachers: Vec<TaskModel<B::InnerBackend>>,
+    kept: Vec<Keeping>,
 ) -> Result<Ensemble<B::InnerBackend, RunBatch<B>>, RunError> {
-    let members = members::<B>(run, teachers);
+    let members = members::<B>(run, teachers, kept);
     let weights = run.config.teacher.as_ref().and_then(|teacher| teacher.weights.clone());
     Ok(match weights {
         Some(weights) => Ensemble::weighted(members, weights)?,
@@ -149,47 +156,75 @@ pub(crate) fn ensemble<B: AutodiffBackend>(
     })
 }
 
-/// The teachers of a run, each reading its own tokens.
+type Member<B> = Box<dyn Teacher<<B as AutodiffBackend>::InnerBackend, RunBatch<B>>>;
+
+/// The teachers of a run, each reading its own tokens, and keeping what it says where the run says so.
 fn members<B: AutodiffBackend>(
     run: &Run,
     teachers: Vec<TaskModel<B::InnerBackend>>,
-) -> Vec<Box<dyn Teacher<B::InnerBackend, RunBatch<B>>>> {
-    let distillation = &run.config.distillation;
+    kept: Vec<Keeping>,
+) -> Vec<Member<B>> {
+    let mut kept = kept.into_iter();
     let members = teachers.into_iter().enumerate().map(|(index, model)| {
-        let mut matches = distillation.intermediate_matches.clone();
-        if let Some(crd) = &run.config.crd {
-            let layer = crd.layer_t.unwrap_or(run.teachers[index].num_hidden_layers);
-            matches.push(IntermediateMatch::hidden(layer, 0, "crd").with_teacher(index));
-        }
-        // Layers matched many to many are not named one by one.
-        let matches = run.config.emd.is_none().then_some(matches.as_slice());
         let has_own = run.readings.get(index).is_some_and(Option::is_some);
-        member::<B>(model, index, has_own, distillation.is_caching_logits, matches)
+        let Some(keeping) = kept.next() else {
+            return aligned::<B>(ReadingTeacher::<B>::new(model, index), index, has_own);
+        };
+        let cached = cached_teacher::<B>(model, keeping);
+        // Outputs are kept for the teacher's own tokens, before they are carried over.
+        aligned::<B>(cached, index, has_own)
     });
     members.collect()
 }
 
 /// A teacher of the run's batches.
-fn member<B: AutodiffBackend>(
-    model: TaskModel<B::InnerBackend>,
+pub(crate) struct ReadingTeacher<B: AutodiffBackend> {
+    model: ModelTeacher<TaskModel<B::InnerBackend>, TaskModelAdaptor>,
     index: usize,
-    has_own: bool,
-    is_cached: bool,
-    matches: Option<&[IntermediateMatch]>,
-) -> Box<dyn Teacher<B::InnerBackend, RunBatch<B>>> {
-    let model = ModelTeacher::new(model, TaskModelAdaptor);
-    let reads = move |batch: &RunBatch<B>, wants: Wants| model.outputs(&read_by(batch, index).inner(), wants);
-    if !is_cached {
-        return aligned::<B>(reads, index, has_own);
+}
+
+impl<B: AutodiffBackend> ReadingTeacher<B> {
+    fn new(model: TaskModel<B::InnerBackend>, index: usize) -> Self {
+        Self { model: ModelTeacher::new(model, TaskModelAdaptor), index }
     }
-    // Outputs are kept for the teacher's own tokens, before they are carried over.
-    let cached = CachedTeacher::new(reads, move |batch: &RunBatch<B>| {
+}
+
+impl<B: AutodiffBackend> Teacher<B::InnerBackend, RunBatch<B>> for ReadingTeacher<B> {
+    fn outputs(
+        &self,
+        batch: &RunBatch<B>,
+        wants: Wants,
+    ) -> Result<AdaptorOutput<B::InnerBackend>, DistillError> {
+        self.model.outputs(&read_by(batch, self.index).inner(), wants)
+    }
+}
+
+/// What a teacher reads of a batch, as its cache needs to know it.
+type RowsOf<B> = Box<dyn Fn(&RunBatch<B>) -> BatchRows<<B as AutodiffBackend>::InnerBackend>>;
+
+/// A teacher of the run's batches, which keeps what it says of its own tokens.
+pub(crate) fn cached_teacher<B: AutodiffBackend>(
+    model: TaskModel<B::InnerBackend>,
+    keeping: Keeping,
+) -> CachedTeacher<ReadingTeacher<B>, RowsOf<B>> {
+    let Keeping { plan, cache, .. } = keeping;
+    let (index, texts) = (plan.index, plan.texts);
+    let rows: RowsOf<B> = Box::new(move |batch| {
         let own = read_by(batch, index);
-        BatchRows { ids: own.ids.clone(), length: own.length(), device: own.input_ids.device() }
+        BatchRows {
+            ids: own.ids.clone(),
+            texts: own.ids.iter().filter_map(|id| Some(texts.get(id)?.digest)).collect(),
+            length: own.length(),
+            device: own.input_ids.device(),
+        }
     });
-    match matches {
-        Some(matches) => aligned::<B>(cached.with_matches(matches, index), index, has_own),
-        None => aligned::<B>(cached, index, has_own),
+    let mut cached = CachedTeacher::new(ReadingTeacher::new(model, index), rows).with_storage(plan.storage);
+    if let Some(matches) = &plan.matches {
+        cached = cached.with_matches(matches, index);
+    }
+    match cache {
+        Some(cache) => cached.with_cache(cache, plan.wants),
+        None => cached,
     }
 }
 
@@ -206,7 +241,7 @@ fn aligned<B: AutodiffBackend>(
     teacher: impl Teacher<B::InnerBackend, RunBatch<B>> + 'static,
     index: usize,
     has_own: bool,
-) -> Box<dyn Teacher<B::InnerBackend, RunBatch<B>>> {
+) -> Member<B> {
     if !has_own {
         return Box::new(teacher);
     }

@@ -16,6 +16,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::cache;
 use crate::check::before_training;
 use crate::corpus::Split;
 use crate::journal::{Curves, Journal};
@@ -97,6 +98,7 @@ impl BackendJob for TrainJob<'_> {
         let (student, initialised) = initial_model::<B>(&run, run.key().purpose("initial weights"), &device)?;
         note_initialised(&run, &initialised, self.observer);
         let teachers = teachers::<B>(&run, &device)?;
+        let kept = cache::open(&[&run], self.policy.is_resuming(), self.observer)?.swap_remove(0);
         let parameters = Module::<B>::num_params(&student);
         let config = serde_json::to_value(run.config()).expect("a configuration is JSON");
         let folder = RunFolder::open(run.output(), self.policy, &config)?;
@@ -123,7 +125,7 @@ impl BackendJob for TrainJob<'_> {
                 let trainer = BasicTrainer::new(run.config.training.clone(), TaskModelAdaptor);
                 trainer.train(student, &batches, hooks)?
             }
-            RunKind::Distill => distil(&run, student, teachers, batches, hooks)?,
+            RunKind::Distill => distil(&run, student, teachers, kept, batches, hooks)?,
         };
 
         let mut summary = Summary {

@@ -361,6 +361,7 @@ where
             let members = teachers.into_iter().map(|teacher| -> Box<dyn Teacher<_, Batch<B>>> {
                 let rows = |batch: &Batch<B>| BatchRows {
                     ids: batch.ids.clone(),
+                    texts: Vec::new(),
                     length: batch.length(),
                     device: batch.input_ids.device(),
                 };

@@ -10,8 +10,8 @@ use brew::config::{
 use brew::data::{Layout, LayoutOptions, TextFileSpec};
 use brew::losses::LossRegistry;
 use brew::{
-    DataConfig, EvaluationConfig, ModelConfig, MultiLabelConfig, QuestionsConfig, Run, RunConfig, RunKind,
-    TagsConfig, TaskConfig, TaskKind, TeacherConfig,
+    CacheConfig, DataConfig, EvaluationConfig, ModelConfig, MultiLabelConfig, QuestionsConfig, Run,
+    RunConfig, RunKind, TagsConfig, TaskConfig, TaskKind, TeacherConfig,
 };
 use brew_testkit::TestBackend;
 use serde::Serialize;
@@ -110,6 +110,7 @@ fn fields_and_defaults_of_the_page_are_those_of_the_types() {
     check_fields::<DistillationConfig>("DistillationConfig");
     check_fields::<EmdConfig>("EmdConfig");
     check_fields::<CrdConfig>("CrdConfig");
+    check_fields::<CacheConfig>("CacheConfig");
 }
 
 #[test]

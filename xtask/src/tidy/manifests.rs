@@ -8,13 +8,25 @@ use super::{Finding, Tree};
 /// Crate → crates of the workspace it may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
     ("brew-random", &[]),
+    ("brew-cache", &[]),
     ("brew-config", &[]),
     ("brew-testkit", &[]),
     ("brew-losses", &["brew-config"]),
     ("brew-models", &["brew-random"]),
     ("brew-data", &["brew-random"]),
-    ("brew-distillers", &["brew-losses", "brew-config", "brew-random"]),
-    ("brew", &["brew-random", "brew-config", "brew-losses", "brew-models", "brew-data", "brew-distillers"]),
+    ("brew-distillers", &["brew-losses", "brew-config", "brew-random", "brew-cache"]),
+    (
+        "brew",
+        &[
+            "brew-random",
+            "brew-config",
+            "brew-cache",
+            "brew-losses",
+            "brew-models",
+            "brew-data",
+            "brew-distillers",
+        ],
+    ),
     ("brew-cli", &["brew"]),
     ("xtask", &["brew"]),
 ];
@@ -29,7 +41,7 @@ const TEST_CRATE: &str = "brew-testkit";
 const BACKEND_OWNERS: &[&str] = &["brew", "brew-testkit"];
 
 /// Crates that hold no tensor.
-const WITHOUT_BURN: &[&str] = &["brew-config", "brew-random"];
+const WITHOUT_BURN: &[&str] = &["brew-config", "brew-random", "brew-cache"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {

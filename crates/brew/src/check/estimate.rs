@@ -163,7 +163,7 @@ fn layer_activations(config: &EncoderConfig, batch: usize, length: usize) -> u64
 
 /// How large the outputs of a teacher are that a distillation needs, in single precision and without padding.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct CacheEstimate {
+pub struct CacheSize {
     /// Bytes of an example, whatever its length: the logits of a text.
     pub per_example: u64,
     /// Bytes of each token: hidden states, queries, keys and values, and the logits of tokens.
@@ -174,11 +174,11 @@ pub struct CacheEstimate {
     pub total: u64,
 }
 
-impl CacheEstimate {
+impl CacheSize {
     /// Bytes of an example of so many tokens.
     ///
     /// ```
-    /// let cache = brew::CacheEstimate { per_example: 8, per_token: 3072, per_token_pair: 0, total: 0 };
+    /// let cache = brew::CacheSize { per_example: 8, per_token: 3072, per_token_pair: 0, total: 0 };
     /// assert_eq!(cache.of_example(10), 30728);
     /// ```
     pub fn of_example(&self, tokens: u64) -> u64 {
@@ -198,16 +198,16 @@ impl CacheEstimate {
 ///
 /// ```
 /// use brew::models::EncoderConfig;
-/// use brew::{RunConfig, cache_estimate};
+/// use brew::{RunConfig, cache_size};
 ///
 /// let mut config = RunConfig::default();
 /// config.distillation.intermediate_matches =
 ///     vec![brew::config::IntermediateMatch::hidden(12, 3, "hidden_mse")];
-/// let cache = cache_estimate(&config, 0, &EncoderConfig::default());
+/// let cache = cache_size(&config, 0, &EncoderConfig::default());
 /// assert_eq!((cache.per_example, cache.per_token), (2 * 4, 768 * 4));
 /// ```
-pub fn cache_estimate(config: &RunConfig, number: usize, teacher: &EncoderConfig) -> CacheEstimate {
-    let mut cache = CacheEstimate::default();
+pub fn cache_size(config: &RunConfig, number: usize, teacher: &EncoderConfig) -> CacheSize {
+    let mut cache = CacheSize::default();
     match config.task.head() {
         Head::SequenceClassification => cache.per_example += FLOAT * teacher.num_labels() as u64,
         Head::TokenClassification => cache.per_token += FLOAT * teacher.num_labels() as u64,
@@ -282,17 +282,14 @@ mod tests {
             IntermediateMatch::hidden(5, 1, "hidden_mse").with_teacher(1),
             attention,
         ];
-        let cache = cache_estimate(&config, 0, &bert());
-        assert_eq!(
-            cache,
-            CacheEstimate { per_example: 8, per_token: 2 * 3072, per_token_pair: 48, total: 0 }
-        );
+        let cache = cache_size(&config, 0, &bert());
+        assert_eq!(cache, CacheSize { per_example: 8, per_token: 2 * 3072, per_token_pair: 48, total: 0 });
         assert_eq!(cache.of_example(10), 8 + 10 * 2 * 3072 + 100 * 48);
-        assert_eq!(cache_estimate(&config, 1, &bert()).per_token, 3072);
+        assert_eq!(cache_size(&config, 1, &bert()).per_token, 3072);
         config.task = TaskKind::TokenClassification;
-        assert_eq!(cache_estimate(&config, 1, &bert().with_num_labels(9)).per_token, 3072 + 36);
+        assert_eq!(cache_size(&config, 1, &bert().with_num_labels(9)).per_token, 3072 + 36);
         config.task = TaskKind::QuestionAnswering;
-        assert_eq!(cache_estimate(&config, 1, &bert()).per_token, 3072 + 8);
+        assert_eq!(cache_size(&config, 1, &bert()).per_token, 3072 + 8);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use brew_config::Problem;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use serde::Serialize;
 
-use super::estimate::{CacheEstimate, DataSize, MemoryEstimate, ModelSize, StepCount, cache_estimate};
+use super::estimate::{CacheSize, DataSize, MemoryEstimate, ModelSize, StepCount, cache_size};
 use super::examine::{Examination, examine};
 use super::trial::{Trial, trial};
 use super::{all_problems, output};
@@ -43,7 +43,7 @@ pub struct CheckReport {
     /// An estimate of the memory that it takes.
     pub memory: Option<MemoryEstimate>,
     /// An estimate of the size of what it needs of its teachers, all of them together.
-    pub cache: Option<CacheEstimate>,
+    pub cache: Option<CacheSize>,
     /// What a few steps took.
     pub trial: Option<Trial>,
 }
@@ -166,7 +166,7 @@ impl CheckReport {
         let role = if kind == RunKind::Train { "model" } else { "student" };
         let mut teachers = Vec::new();
         let (mut batches, mut longest, mut batch_size) = (Some(0), 0, 0);
-        let mut cache = CacheEstimate::default();
+        let mut cache = CacheSize::default();
         for (name, config, examination) in tasks {
             if let (Some(student), true) = (&examination.student, self.models.is_empty()) {
                 let source = examination.student_source.clone();
@@ -199,8 +199,8 @@ impl CheckReport {
                 let source = folder.display().to_string();
                 self.models.push(ModelSize::new("teacher", source, teacher, config.task));
                 teachers.push(teacher.clone());
-                let one = cache_estimate(config, number, teacher).of_rows(features, rows.unwrap_or(0));
-                cache = CacheEstimate {
+                let one = cache_size(config, number, teacher).of_rows(features, rows.unwrap_or(0));
+                cache = CacheSize {
                     per_example: cache.per_example + one.per_example,
                     per_token: cache.per_token + one.per_token,
                     per_token_pair: cache.per_token_pair + one.per_token_pair,

@@ -91,7 +91,8 @@ impl BackendJob for TrialJob {
             let teachers =
                 runs.runs.iter().map(|run| teachers::<B>(run, &device)).collect::<Result<Vec<_>, _>>()?;
             let hooks = Hooks::new().with_callback(&mut clock).with_stop(stop);
-            multi_task::distil(&runs, student, teachers, &device, hooks)?;
+            let nothing_kept = runs.runs.iter().map(|_| Vec::new()).collect();
+            multi_task::distil(&runs, student, teachers, nothing_kept, &device, hooks)?;
             return Ok(clock.times);
         }
         let run = Run::read(config, self.kind)?;
@@ -105,7 +106,7 @@ impl BackendJob for TrialJob {
                 trainer.train(student, &batches, hooks)?;
             }
             RunKind::Distill => {
-                distil(&run, student, teachers, batches, hooks)?;
+                distil(&run, student, teachers, Vec::new(), batches, hooks)?;
             }
         }
         Ok(clock.times)

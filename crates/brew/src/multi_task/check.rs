@@ -86,6 +86,7 @@ pub(crate) fn alone(config: &RunConfig, task: &TaskConfig) -> RunConfig {
         distillation: config.distillation.clone(),
         emd: None,
         crd: None,
+        cache: config.cache.clone(),
         evaluation: task.evaluation.clone().unwrap_or_else(|| config.evaluation.clone()),
         tasks: Vec::new(),
     }

@@ -11,6 +11,7 @@ use brew_losses::LossRegistry;
 use brew_models::{EncoderConfig, StudentPreset};
 use burn::tensor::backend::Backend;
 
+use super::cache_checks::cache_problems;
 use super::task_checks::task_problems;
 use crate::{RunConfig, RunKind, TaskKind};
 
@@ -27,6 +28,7 @@ pub(crate) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
         return vec![Problem::new("tasks", format!("{} tasks", config.tasks.len()), remedy)];
     }
     let mut found = task_problems(config, kind);
+    found.extend(cache_problems(config, kind));
     if let Some(tau) = config.tau {
         found.push(Problem::new(
             "tau",
