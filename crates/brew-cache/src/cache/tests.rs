@@ -186,6 +186,26 @@ fn what_another_has_completed_is_seen_after_a_refresh() {
 }
 
 #[test]
+fn pruning_cuts_off_an_end_that_is_no_block_and_keeps_what_is_before_it() {
+    let root = tempfile::tempdir().unwrap();
+    let mut cache = open(root.path());
+    fill(&mut cache, 0..2);
+    fill(&mut cache, 2..3);
+    drop(cache);
+    let path = only_segment(root.path());
+    let length = fs::metadata(&path).unwrap().len();
+    File::options().write(true).open(&path).unwrap().set_len(length - 1).unwrap();
+    let planned = prune(root.path(), None, false).unwrap();
+    assert_eq!(planned.len(), 1);
+    assert_eq!(fs::metadata(&path).unwrap().len(), length - 1);
+    assert_eq!(prune(root.path(), None, true).unwrap(), planned);
+    assert_eq!(fs::metadata(&path).unwrap().len(), length - 1 - planned[0].bytes);
+    let mut cache = open(root.path());
+    assert_eq!((cache.len(), cache.damages()), (2, Vec::new()));
+    assert_eq!(cache.get(key(1)), Some(record(1)));
+}
+
+#[test]
 fn pruning_removes_what_is_useless_and_nothing_else() {
     let root = tempfile::tempdir().unwrap();
     // Two that fill at once, so that one's records are the other's too.
