@@ -189,7 +189,9 @@ impl RunError {
     pub fn is_input(&self) -> bool {
         match self {
             Self::Cache(error) | Self::Distill(DistillError::Cache(error)) => error.is_input(),
-            Self::Distill(error) => matches!(error, DistillError::Config(_)),
+            Self::Distill(error) => {
+                matches!(error, DistillError::Config(_) | DistillError::BeyondHalf { .. })
+            }
             Self::Io { .. } => false,
             _ => true,
         }
