@@ -131,6 +131,24 @@ fn a_file_that_is_cut_off_while_it_is_open_gives_no_record() {
 }
 
 #[test]
+fn more_files_than_a_process_may_have_open_are_one_cache() {
+    let root = tempfile::tempdir().unwrap();
+    let count = 3 * MOST_OPEN as u64;
+    for id in 0..count {
+        fill(&mut open(root.path()), id..id + 1);
+    }
+    let mut cache = open(root.path());
+    assert_eq!(cache.segments.len() as u64, count);
+    for id in (0..count).chain((0..count).rev()) {
+        assert_eq!(cache.get(key(id)), Some(record(id)));
+        let open = cache.segments.iter().filter(|segment| segment.file.is_some()).count();
+        assert!(open <= MOST_OPEN, "{open}");
+    }
+    fill(&mut cache, count..count + 1);
+    assert!((0..=count).all(|id| cache.get(key(id)) == Some(record(id))));
+}
+
+#[test]
 fn the_limit_is_kept_before_anything_is_written() {
     let root = tempfile::tempdir().unwrap();
     let mut cache = Cache::open(root.path(), &fingerprint("a"), 500).unwrap();
