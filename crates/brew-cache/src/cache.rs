@@ -1,7 +1,7 @@
 //! A cache that is open: what it holds, and a segment of this process's own to add to it.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -16,6 +16,8 @@ use crate::{CacheError, ExampleKey, Fingerprint};
 pub(crate) const EXTENSION: &str = "seg";
 /// Bytes that are written before the system is asked to bring them to the disk.
 const SYNC_EVERY: u64 = 64 << 20;
+/// Files that are open at once, beside the own one: a process may have a thousand or so.
+const MOST_OPEN: usize = 128;
 
 /// The records of one [`Fingerprint`], below a folder of caches.
 ///
@@ -34,6 +36,8 @@ pub struct Cache {
     broken: Vec<Damage>,
     /// The segment of this process.
     own: Option<usize>,
+    /// The others that are open, in the order in which they were opened.
+    open: VecDeque<usize>,
     unsynced: u64,
     lock: Option<Lock>,
 }
@@ -41,7 +45,8 @@ pub struct Cache {
 #[derive(Debug)]
 struct Segment {
     path: PathBuf,
-    file: File,
+    /// Opened when it is read.
+    file: Option<File>,
     /// Where its complete blocks end; 0 before its header was read.
     end: u64,
     /// Its length when it was looked at last.
@@ -97,6 +102,7 @@ impl Cache {
             more: HashMap::new(),
             broken: Vec::new(),
             own: None,
+            open: VecDeque::new(),
             unsynced: 0,
             lock: None,
         };
@@ -160,13 +166,13 @@ impl Cache {
     /// the oldest segment that is whole.
     pub fn get(&mut self, key: ExampleKey) -> Option<Vec<u8>> {
         while let Some(&at) = self.index.get(&key) {
-            let segment = &mut self.segments[at.segment as usize];
-            let what = match read_record(&mut segment.file, &at.place(key)) {
+            let found = self.file(at.segment as usize).and_then(|file| read_record(file, &at.place(key)));
+            let what = match found {
                 Ok(Some(record)) => return Some(record),
                 Ok(None) => format!("the record of example {} is damaged", key.id),
                 Err(error) => format!("the record of example {} cannot be read: {error}", key.id),
             };
-            let path = segment.path.clone();
+            let path = self.segments[at.segment as usize].path.clone();
             let damage = Damage { path, from: at.offset, bytes: at.bytes.into(), what };
             log::warn!("{damage}");
             self.broken.push(damage);
@@ -192,12 +198,7 @@ impl Cache {
     pub fn refresh(&mut self) -> Result<(), CacheError> {
         for path in segments_in(&self.folder)? {
             if !self.segments.iter().any(|known| known.path == path) {
-                match File::open(&path) {
-                    Ok(file) => self.segments.push(Segment::new(path, file)),
-                    // Removed since.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(CacheError::io("read", path)(error)),
-                }
+                self.segments.push(Segment::new(path, None));
             }
         }
         for index in 0..self.segments.len() {
@@ -210,16 +211,22 @@ impl Cache {
 
     /// Indexes what is new in a segment.
     fn look_at(&mut self, index: usize) -> Result<(), CacheError> {
-        let segment = &mut self.segments[index];
-        let failed = |error| CacheError::io("read", &segment.path)(error);
-        let length = segment.file.metadata().map_err(failed)?.len();
-        if length == segment.length {
+        let path = self.segments[index].path.clone();
+        let failed = |error| CacheError::io("read", &path)(error);
+        let length = match fs::metadata(&path) {
+            Ok(found) => found.len(),
+            // Removed by someone else; what is still open can still be read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        if length == self.segments[index].length {
             return Ok(());
         }
-        segment.length = length;
-        if segment.end == 0 {
-            let read = read_description(&mut segment.file);
-            match read.map_err(|error| CacheError::io("read", &segment.path)(error))? {
+        if self.segments[index].end == 0 {
+            let read = self.file(index).and_then(read_description).map_err(failed)?;
+            let segment = &mut self.segments[index];
+            segment.length = length;
+            match read {
                 Ok((found, end)) if found.fingerprint == self.description.fingerprint => {
                     (segment.end, segment.wrong) = (end, None);
                 }
@@ -233,9 +240,10 @@ impl Cache {
                 return Ok(());
             }
         }
-        let found = scan(&mut segment.file, segment.end)
-            .map_err(|error| CacheError::io("read", &segment.path)(error))?;
-        let path = segment.path.clone();
+        let from = self.segments[index].end;
+        let found = self.file(index).and_then(|file| scan(file, from)).map_err(failed)?;
+        let segment = &mut self.segments[index];
+        segment.length = length;
         let damage = |(from, bytes, what)| Damage { path: path.clone(), from, bytes, what };
         segment.damages.extend(found.damages.into_iter().map(damage));
         segment.end = found.end;
@@ -243,6 +251,21 @@ impl Cache {
             self.add(place.row.key, At::new(index, place));
         }
         Ok(())
+    }
+
+    /// A segment's file, open; of many, those that were opened first are closed.
+    fn file(&mut self, index: usize) -> io::Result<&mut File> {
+        if self.segments[index].file.is_none() {
+            let file = File::open(&self.segments[index].path)?;
+            self.open.push_back(index);
+            if self.open.len() > MOST_OPEN
+                && let Some(oldest) = self.open.pop_front()
+            {
+                self.segments[oldest].file = None;
+            }
+            self.segments[index].file = Some(file);
+        }
+        Ok(self.segments[index].file.as_mut().expect("opened above"))
     }
 
     fn add(&mut self, key: ExampleKey, at: At) {
@@ -281,9 +304,10 @@ impl Cache {
             None => self.start_segment()?,
         };
         let segment = &mut self.segments[own];
-        if let Err(error) = segment.file.write_all(&bytes) {
+        let file = segment.file.as_mut().expect("the own segment stays open");
+        if let Err(error) = file.write_all(&bytes) {
             // Half a block is as good as none; its bytes are given back where that is possible.
-            let _ = segment.file.set_len(segment.end);
+            let _ = file.set_len(segment.end);
             segment.length = segment.end;
             self.own = None;
             return Err(match error.kind() {
@@ -316,7 +340,8 @@ impl Cache {
     /// What the system says.
     pub fn sync(&mut self) -> Result<(), CacheError> {
         if let Some(segment) = self.own.map(|own| &self.segments[own]) {
-            segment.file.sync_data().map_err(CacheError::io("write", &segment.path))?;
+            let file = segment.file.as_ref().expect("the own segment stays open");
+            file.sync_data().map_err(CacheError::io("write", &segment.path))?;
         }
         self.unsynced = 0;
         Ok(())
@@ -351,7 +376,7 @@ impl Cache {
             let path = self.folder.join(format!("{time:020}-{process:08}-{number}.{EXTENSION}"));
             match OpenOptions::new().read(true).append(true).create_new(true).open(&path) {
                 Ok(file) => {
-                    self.segments.push(Segment::new(path, file));
+                    self.segments.push(Segment::new(path, Some(file)));
                     break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 1000 => {}
@@ -372,7 +397,7 @@ impl Drop for Cache {
 }
 
 impl Segment {
-    fn new(path: PathBuf, file: File) -> Self {
+    fn new(path: PathBuf, file: Option<File>) -> Self {
         Self { path, file, end: 0, length: 0, wrong: None, damages: Vec::new() }
     }
 }

@@ -1,7 +1,7 @@
 //! Removing what no run uses.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,9 +13,9 @@ use crate::survey::{CacheSurvey, SegmentSurvey, Thoroughness, survey};
 /// A file or cache that can be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
-    /// A segment, or the folder of a cache.
+    /// A segment, all of it or its end, or the folder of a cache.
     pub path: PathBuf,
-    /// Its bytes.
+    /// Bytes that are removed.
     pub bytes: u64,
     /// Why it is of no use.
     pub why: String,
@@ -25,8 +25,8 @@ pub struct Removal {
 
 /// What can be removed below a folder of caches, and is removed where `remove` says so.
 ///
-/// Always: segments that hold no whole record that an older segment does not hold too, such as what interrupted
-/// processes left. With `keep`, also all caches of other names. A cache that a process has open stays, and so does
+/// Always: segments that hold no whole record that an older segment does not hold too, and the ends of others that are
+/// no complete block, such as what interrupted processes left. With `keep`, also all caches of other names. A cache that a process has open stays, and so does
 /// every file that is no cache's.
 ///
 /// # Errors
@@ -35,9 +35,10 @@ pub fn prune(root: &Path, keep: Option<&HashSet<String>>, remove: bool) -> Resul
     let mut removals = Vec::new();
     for cache in survey(root, Thoroughness::Records)? {
         let is_kept = keep.is_none_or(|keep| keep.contains(&cache.name));
-        let useless: Vec<&SegmentSurvey> =
-            cache.segments.iter().filter(|segment| !is_kept || segment.new == 0).collect();
-        if is_kept && useless.is_empty() {
+        let (useless, useful): (Vec<&SegmentSurvey>, Vec<&SegmentSurvey>) =
+            cache.segments.iter().partition(|segment| !is_kept || segment.new == 0);
+        let cut_off: Vec<_> = useful.into_iter().filter(|segment| segment.tail > 0).collect();
+        if is_kept && useless.is_empty() && cut_off.is_empty() {
             continue;
         }
         // Held until its files are gone, so that no process begins to use them.
@@ -51,6 +52,11 @@ pub fn prune(root: &Path, keep: Option<&HashSet<String>>, remove: bool) -> Resul
             for segment in &useless {
                 remove_file(&segment.path)?;
             }
+            for segment in &cut_off {
+                let file = File::options().write(true).open(&segment.path);
+                let cut = file.and_then(|file| file.set_len(segment.bytes - segment.tail));
+                cut.map_err(CacheError::io("cut off the end of", &segment.path))?;
+            }
             if !is_kept {
                 remove_folder(&cache)?;
             }
@@ -60,6 +66,12 @@ pub fn prune(root: &Path, keep: Option<&HashSet<String>>, remove: bool) -> Resul
                 path: segment.path.clone(),
                 bytes: segment.bytes,
                 why: why(segment),
+                in_use,
+            }));
+            removals.extend(cut_off.iter().map(|segment| Removal {
+                path: segment.path.clone(),
+                bytes: segment.tail,
+                why: "its end is no complete block".to_owned(),
                 in_use,
             }));
         } else {

@@ -56,6 +56,8 @@ pub struct SegmentSurvey {
     pub records: usize,
     /// Those that no older segment has.
     pub new: usize,
+    /// Bytes at its end that are no complete block.
+    pub tail: u64,
     /// What is damaged or cut off.
     #[serde(skip)]
     pub damages: Vec<Damage>,
@@ -124,8 +126,15 @@ fn survey_segment(
     let failed = |error| CacheError::io("read", &path)(error);
     let mut file = File::open(&path).map_err(failed)?;
     let bytes = file.metadata().map_err(failed)?.len();
-    let mut found =
-        SegmentSurvey { path: path.clone(), bytes, blocks: 0, records: 0, new: 0, damages: Vec::new() };
+    let mut found = SegmentSurvey {
+        path: path.clone(),
+        bytes,
+        blocks: 0,
+        records: 0,
+        new: 0,
+        tail: 0,
+        damages: Vec::new(),
+    };
     let damage = |from, bytes, what| Damage { path: path.clone(), from, bytes, what };
     let begin = match read_description(&mut file).map_err(failed)? {
         Ok((description, begin)) if description.fingerprint.starts_with(&survey.name) => {
@@ -148,6 +157,7 @@ fn survey_segment(
     found.blocks = scanned.blocks;
     found.damages.extend(scanned.damages.into_iter().map(|(from, bytes, what)| damage(from, bytes, what)));
     if scanned.end < bytes {
+        found.tail = bytes - scanned.end;
         found.damages.push(damage(scanned.end, bytes - scanned.end, "no complete block".to_owned()));
     }
     for place in &scanned.places {

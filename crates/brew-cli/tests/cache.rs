@@ -280,6 +280,28 @@ fn a_killed_run_that_keeps_outputs_ends_as_one_that_was_not() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_build_after_a_batch() {
+    let shop = Workshop::taught();
+    shop.write("train.tsv", texts(3000));
+    let settings = [KEPT, "data.batch_size=1"];
+    let arguments = command(&["cache", "build", "run.toml"], &settings);
+    let child = shop.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while shop.segments().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let signalled = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(signalled.unwrap().success());
+    let outcome = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&outcome.stderr);
+    assert_eq!(outcome.status.code(), Some(130), "{said}");
+    assert!(said.contains("what is complete is kept") && said.contains("goes on from here"), "{said}");
+    shop.succeed(&["cache", "verify", "kept"]);
+    let known = shop.inspect(&settings)["uses"][0]["known"].as_u64().unwrap();
+    assert!(known > 0 && known < 3000, "{known}");
+}
+
 #[test]
 fn two_builds_at_once_fill_one_cache() {
     let shop = Workshop::taught();

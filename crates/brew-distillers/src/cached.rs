@@ -14,6 +14,7 @@ use brew_config::{IntermediateMatch, MatchFeature};
 use burn::tensor::backend::Backend;
 
 use kept::{Kept, join_outputs, split_outputs};
+use record::BeyondHalf;
 pub use record::KeptSize;
 use storage::Store;
 pub use storage::{Filled, Precision, Storage};
@@ -175,7 +176,9 @@ impl<Te, I> CachedTeacher<Te, I> {
         let mut added = Vec::new();
         for ((&key, found), computed) in keys.iter().zip(&mut found).zip(computed) {
             if found.is_none() {
-                let record = computed.encode(self.storage)?;
+                let record = computed
+                    .encode(self.storage)
+                    .map_err(|BeyondHalf(value)| DistillError::BeyondHalf { example: key.id, value })?;
                 // As it will be read, rounding included.
                 *found = Kept::decode(&record);
                 added.push((key, record));

@@ -83,8 +83,12 @@ pub enum DistillError {
     Cache(#[from] CacheError),
 
     /// A teacher output that float16 does not hold.
-    #[error("the teacher gave {value}, and float16 holds numbers up to 65504; keep its outputs as f32")]
+    #[error(
+        "of example {example} the teacher gave {value}, and float16 holds numbers up to 65504; keep its outputs as f32"
+    )]
     BeyondHalf {
+        /// The example's id.
+        example: u64,
         /// What the teacher gave.
         value: f32,
     },

@@ -221,7 +221,10 @@ impl RunError {
     pub fn is_input(&self) -> bool {
         match self {
             Self::Cache(error) | Self::Distill(DistillError::Cache(error)) => error.is_input(),
-            Self::Distill(error) => matches!(error, DistillError::Config(_) | DistillError::Changed { .. }),
+            Self::Distill(error) => matches!(
+                error,
+                DistillError::Config(_) | DistillError::Changed { .. } | DistillError::BeyondHalf { .. }
+            ),
             Self::Io { .. } => false,
             _ => true,
         }

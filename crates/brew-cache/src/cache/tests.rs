@@ -131,6 +131,24 @@ fn a_file_that_is_cut_off_while_it_is_open_gives_no_record() {
 }
 
 #[test]
+fn more_files_than_a_process_may_have_open_are_one_cache() {
+    let root = tempfile::tempdir().unwrap();
+    let count = 3 * MOST_OPEN as u64;
+    for id in 0..count {
+        fill(&mut open(root.path()), id..id + 1);
+    }
+    let mut cache = open(root.path());
+    assert_eq!(cache.segments.len() as u64, count);
+    for id in (0..count).chain((0..count).rev()) {
+        assert_eq!(cache.get(key(id)), Some(record(id)));
+        let open = cache.segments.iter().filter(|segment| segment.file.is_some()).count();
+        assert!(open <= MOST_OPEN, "{open}");
+    }
+    fill(&mut cache, count..count + 1);
+    assert!((0..=count).all(|id| cache.get(key(id)) == Some(record(id))));
+}
+
+#[test]
 fn the_limit_is_kept_before_anything_is_written() {
     let root = tempfile::tempdir().unwrap();
     let mut cache = Cache::open(root.path(), &fingerprint("a"), 500).unwrap();
@@ -183,6 +201,26 @@ fn what_another_has_completed_is_seen_after_a_refresh() {
     fill(&mut one, 2..3);
     other.refresh().unwrap();
     assert_eq!((other.get(key(2)), other.len()), (Some(record(2)), 3));
+}
+
+#[test]
+fn pruning_cuts_off_an_end_that_is_no_block_and_keeps_what_is_before_it() {
+    let root = tempfile::tempdir().unwrap();
+    let mut cache = open(root.path());
+    fill(&mut cache, 0..2);
+    fill(&mut cache, 2..3);
+    drop(cache);
+    let path = only_segment(root.path());
+    let length = fs::metadata(&path).unwrap().len();
+    File::options().write(true).open(&path).unwrap().set_len(length - 1).unwrap();
+    let planned = prune(root.path(), None, false).unwrap();
+    assert_eq!(planned.len(), 1);
+    assert_eq!(fs::metadata(&path).unwrap().len(), length - 1);
+    assert_eq!(prune(root.path(), None, true).unwrap(), planned);
+    assert_eq!(fs::metadata(&path).unwrap().len(), length - 1 - planned[0].bytes);
+    let mut cache = open(root.path());
+    assert_eq!((cache.len(), cache.damages()), (2, Vec::new()));
+    assert_eq!(cache.get(key(1)), Some(record(1)));
 }
 
 #[test]

@@ -102,13 +102,16 @@ fn inspect(args: &CacheInspectArgs) -> Result<ExitCode> {
 
 fn describe(text: &mut String, cache: &CacheSurvey) {
     let in_use = if cache.in_use { ", in use" } else { "" };
+    let files = match cache.segments.len() {
+        1 => "1 file".to_owned(),
+        count => format!("{count} files"),
+    };
     let _ = writeln!(
         text,
-        "{}: {} texts, {} in {} files{in_use}",
+        "{}: {} texts, {} in {files}{in_use}",
         cache.path.display(),
         cache.examples,
-        readable_bytes(cache.bytes),
-        cache.segments.len()
+        readable_bytes(cache.bytes)
     );
     for (name, value) in cache.about.iter().chain(&cache.made_of) {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -14,7 +14,7 @@ use half::f16;
 use super::kept::Kept;
 use super::piece::{Kind, Piece};
 use super::top_k::largest;
-use crate::{DistillError, Precision, Storage};
+use crate::{Precision, Storage};
 
 const HEAD: usize = 21;
 const LEFT_OUT: usize = 1;
@@ -132,6 +132,10 @@ impl KeptSize {
     }
 }
 
+/// A number that float16 does not hold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct BeyondHalf(pub(super) f32);
+
 impl Kept {
     fn pieces(&self) -> impl Iterator<Item = (Option<&Piece>, bool)> {
         let logits = self.logits.iter().map(|piece| (Some(piece), true));
@@ -139,8 +143,8 @@ impl Kept {
         logits.chain(masks).chain(self.features.iter().flatten().map(|layer| (layer.as_ref(), false)))
     }
 
-    /// The bytes of a record.
-    pub(super) fn encode(&self, storage: Storage) -> Result<Vec<u8>, DistillError> {
+    /// The bytes of a record; the error is a number that the precision does not hold.
+    pub(super) fn encode(&self, storage: Storage) -> Result<Vec<u8>, BeyondHalf> {
         let mut bytes = Vec::new();
         let half = if storage.precision == Precision::F16 { HALF } else { 0 };
         bytes.extend((self.tokens as u32).to_le_bytes());
@@ -203,7 +207,7 @@ impl Kept {
     }
 }
 
-fn push_values(bytes: &mut Vec<u8>, values: &[f32], precision: Precision) -> Result<(), DistillError> {
+fn push_values(bytes: &mut Vec<u8>, values: &[f32], precision: Precision) -> Result<(), BeyondHalf> {
     match precision {
         Precision::F32 => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
         Precision::F16 => {
@@ -211,7 +215,7 @@ fn push_values(bytes: &mut Vec<u8>, values: &[f32], precision: Precision) -> Res
             for &value in values {
                 let half = f16::from_f32(value);
                 if half.is_infinite() && value.is_finite() {
-                    return Err(DistillError::BeyondHalf { value });
+                    return Err(BeyondHalf(value));
                 }
                 bytes.extend(half.to_le_bytes());
             }

@@ -134,7 +134,8 @@ fn tell(found: &Found, observer: &mut dyn Observer) {
         }
         return;
     };
-    for damage in cache.damages() {
+    // What was computed anew since is missed no more.
+    for damage in cache.damages().into_iter().filter(|_| *missing > 0) {
         observer.note(&format!("{damage}; what is missing is computed anew"));
     }
     let there: HashSet<u64> = cache.keys().map(|key| key.id).collect();

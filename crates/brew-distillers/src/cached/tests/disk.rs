@@ -93,6 +93,15 @@ fn what_is_heard_the_first_time_is_what_is_kept_rounding_included() {
 }
 
 #[test]
+fn a_number_beyond_float16_is_named_with_its_example() {
+    let root = tempfile::tempdir().unwrap();
+    let (cached, _) = on_disk(root.path(), Storage { precision: Precision::F16, top_k: None });
+    let error = cached.outputs(&vec![(1, 2), (900, 2)], WANTS).unwrap_err().to_string();
+    assert!(error.contains("example 900") && error.contains("90000") && error.contains("f32"), "{error}");
+    assert!(open(root.path(), "a").is_empty());
+}
+
+#[test]
 fn a_changed_text_or_teacher_is_asked_again() {
     let root = tempfile::tempdir().unwrap();
     let batch = vec![(1, 2), (2, 4)];
