@@ -126,7 +126,7 @@ fn kept(rows: &[Row<'_>], metric: Option<&str>) -> Html {
         sentences.push(format!("is {size} {side} {}, which learned from labels only", row.name));
     }
     if !sentences.is_empty() {
-        out.raw("<p class=\"note\">").text(&own.name).raw(" ").text(sentences.join("; ")).raw(".</p>");
+        out.raw("<p class=\"note\">").text(&own.name).raw(" ").text(sentences.join(" and ")).raw(".</p>");
     }
     out
 }
