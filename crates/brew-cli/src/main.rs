@@ -2,6 +2,8 @@
 
 mod args;
 mod commands;
+#[cfg(feature = "ui")]
+mod dashboard;
 mod memory;
 mod progress;
 

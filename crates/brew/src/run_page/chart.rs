@@ -60,7 +60,7 @@ pub(super) const SMALL: (f64, f64) = (360.0, 180.0);
 const COLOURS: [&str; 6] = ["c0", "c1", "c2", "c3", "c4", "c5"];
 
 const LEFT: f64 = 52.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 22.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 36.0;
 
@@ -88,7 +88,8 @@ impl Chart {
         }
         self.picture(&mut out, &series);
         let named: Vec<&Series> = self.series.iter().filter(|one| one.name.is_some()).collect();
-        if named.len() > 1 {
+        let is_said = |name: &Option<String>| name.as_ref() == Some(&self.title);
+        if named.iter().any(|one| !is_said(&one.name)) {
             out.raw("<p class=\"legend\">");
             for one in named {
                 out.raw("<span><i class=\"").raw(COLOURS[one.colour % COLOURS.len()]);
@@ -245,6 +246,9 @@ impl Axis {
         }
         if step < 1e-4 || value.abs() >= 1e5 {
             return format!("{value:.1e}{unit}");
+        }
+        if step >= 1.0 && value >= 1e3 && scale == Scale::Plain {
+            return numbers::whole(value as usize);
         }
         let decimals = (-(step * 1.0001).log10().floor()).max(0.0) as usize;
         format!("{value:.decimals$}{unit}")

@@ -253,6 +253,9 @@ fn checkpoint_scores(record: &Record, others: &[(String, &Record)]) -> Option<Ch
     if series.is_empty() {
         return None;
     }
+    if is_of_one {
+        series = together(series);
+    }
     // Where the others ended, as lines.
     let last = record.total_steps.unwrap_or(record.last_step()) as f64;
     for (name, other) in others.iter().filter(|_| is_of_one) {
@@ -262,6 +265,22 @@ fn checkpoint_scores(record: &Record, others: &[(String, &Record)]) -> Option<Ch
         series.push(Series { stroke: Stroke::Dashed, ..Series::line(name.clone(), colour, points) });
     }
     Some(Chart { series, size: LARGE, scale, ..chart(record, "Scores of checkpoints", "development file") })
+}
+
+/// The series without those that lie on an earlier one, which takes their names: with more than two classes F1
+/// is the macro F1.
+fn together(all: Vec<Series>) -> Vec<Series> {
+    let mut kept: Vec<Series> = Vec::new();
+    for one in all {
+        match kept.iter_mut().find(|earlier| earlier.points == one.points) {
+            Some(earlier) => {
+                let names: Vec<String> = [earlier.name.take(), one.name].into_iter().flatten().collect();
+                earlier.name = Some(names.join(", "));
+            }
+            None => kept.push(Series { colour: kept.len(), ..one }),
+        }
+    }
+    kept
 }
 
 /// A run's last score on its development file.

@@ -19,6 +19,7 @@ pub(super) fn short(number: f64) -> String {
         n if n >= 1e9 => (number / 1e9, " G"),
         n if n >= 1e6 => (number / 1e6, " M"),
         n if n >= 1e4 => (number / 1e3, " k"),
+        _ if number >= 1e3 => return whole(number.round() as usize),
         _ => (number, ""),
     };
     format!("{}{unit}", plain(value))
@@ -94,7 +95,7 @@ mod tests {
     fn numbers_keep_the_digits_that_count() {
         let shown = [0.02744, 12.345, 0.0, 99.96, 1234.0, 1.2e-6, 0.5].map(plain);
         assert_eq!(shown, ["0.0274", "12.3", "0", "100", "1234", "1.20e-6", "0.5"]);
-        assert_eq!([17_390_594.0, 950.0, 22_500.0].map(short), ["17.4 M", "950", "22.5 k"]);
+        assert_eq!([17_390_594.0, 950.0, 8_612.4, 22_500.0].map(short), ["17.4 M", "950", "8,612", "22.5 k"]);
         assert_eq!([69_568_832, 8_300, 438_000_000].map(megabytes), ["69.6 MB", "8.3 kB", "438 MB"]);
         assert_eq!([7, 1_000, 17_390_594].map(whole), ["7", "1,000", "17,390,594"]);
         assert_eq!(

@@ -126,7 +126,7 @@ fn kept(rows: &[Row<'_>], metric: Option<&str>) -> Html {
         sentences.push(format!("is {size} {side} {}, which learned from labels only", row.name));
     }
     if !sentences.is_empty() {
-        out.raw("<p class=\"note\">").text(&own.name).raw(" ").text(sentences.join("; ")).raw(".</p>");
+        out.raw("<p class=\"note\">").text(&own.name).raw(" ").text(sentences.join(", and ")).raw(".</p>");
     }
     out
 }
@@ -168,7 +168,7 @@ pub(super) fn sizes(rows: &[Row<'_>]) -> Html {
             row.parameters.map(numbers::whole),
             share.map(|(own, largest)| format!("{:.0} %", 100.0 * own as f64 / largest as f64)),
             row.bytes.map(numbers::megabytes),
-            speed.map(|speed| numbers::plain(speed.0)),
+            speed.map(|speed| numbers::short(speed.0)),
             speed.and_then(|speed| speed.1).map(numbers::short),
             row.record.and_then(Record::evaluation_speed).map(numbers::short),
             row.record

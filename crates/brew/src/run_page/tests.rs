@@ -144,12 +144,13 @@ fn a_finished_distillation_stands_beside_its_teacher_and_the_labels_alone() {
         "labels only",
         "distilled",
         "student keeps 94.7 % of the accuracy of teacher on the dev file, with 25 % of its parameters",
-        "is 10.00 points above labels",
+        "and is 10.00 points above labels",
         "hidden_hidden_mse_1_4",
         "student 1, teacher 4",
         "weight 0.5",
         "2.5 MB",
         "linux, x86_64, 2 cores",
+        "accuracy, F1, macro F1",
         "training.optimizer.lr",
         "0.25",
         "400 tokens/s",
@@ -175,7 +176,7 @@ fn a_teacher_that_is_no_run_has_its_size() {
     let student = runs.write("student", &config, &[begin("distill", 250, &[1000]), report(10, "hidden")]);
     let page = super::page(&student, &[]).unwrap();
     assert!(page.contains("<th>bert</th><td>teacher</td>") && page.contains("1.2 MB"), "{page}");
-    assert!(page.contains("teacher 1000 (× 4.0)"), "{page}");
+    assert!(page.contains("teacher 1,000 (× 4.0)"), "{page}");
 }
 
 #[test]
