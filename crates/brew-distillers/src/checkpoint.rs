@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::objective_state::{load_tensors, save_tensors};
 use crate::parameters::named_parameters;
 use crate::step::Stepper;
+use crate::untrusted::reading;
 use crate::{DistillError, ObjectiveState, Student, Trainable};
 
 const VERSION: u32 = 1;
@@ -216,17 +217,19 @@ impl CheckpointFolder {
             return Err(damaged(reason));
         }
         let recorder = NamedMpkFileRecorder::<FullPrecisionSettings>::new();
-        let record = Recorder::<B>::load(&recorder, folder.join(TRAINABLE), device)
+        let record = reading(|| Recorder::<B>::load(&recorder, folder.join(TRAINABLE), device))
             .map_err(|error| damaged(format!("{TRAINABLE}: {error}")))?;
         let trainable = trainable.load_record(record);
+        if let Some(reason) = state.difference(&run, &parameter_shapes(&trainable)) {
+            return Err(damaged(format!("{TRAINABLE}: {reason}")));
+        }
         let mut stepper = stepper(&trainable);
         if stepper.optimizers().len() != state.optimizer_groups {
             return Err(damaged("the optimizer's parameter groups differ from the configuration's".into()));
         }
         for (index, optimizer) in stepper.optimizers_mut().enumerate() {
             let file = optimizer_file(index);
-            optimizer
-                .load(&folder.join(&file), device)
+            reading(|| optimizer.load(&folder.join(&file), device))
                 .map_err(|error| damaged(format!("{file}: {error}")))?;
         }
         let tensors = load_tensors(&folder.join(OBJECTIVE))

@@ -42,6 +42,7 @@ mod step;
 mod supervised;
 mod teacher;
 mod trainable;
+mod untrusted;
 
 pub use adaptor::{Adaptor, ForwardContext, Wants};
 pub use batches::{BatchSource, Counted, EpochBatches, ProcessedBatches};
