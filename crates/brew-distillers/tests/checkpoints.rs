@@ -185,6 +185,7 @@ fn kept_teacher_outputs_come_back_as_they_were_first_computed() {
         };
         CachedTeacher::new(ModelTeacher::new(model::<B>(2), says), |batch: &Numbered| BatchRows {
             ids: batch.ids.clone(),
+            texts: Vec::new(),
             length: 0,
             device: Default::default(),
         })

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use brew_config::{DistillationConfig, TrainingConfig};
 use brew_distillers::{
     Adaptor, BasicDistiller, BasicTrainer, Callback, CallbackError, CheckpointFolder, Hooks, ModelTeacher,
-    StepReport,
+    StepReport, TensorBoard,
 };
 use brew_testkit::{TestAutodiffBackend as AB, TestBackend as B};
 use burn::nn::Linear;
@@ -131,4 +131,31 @@ fn a_configuration_with_two_problems_names_both() {
         .unwrap_err();
     let text = error.to_string();
     assert!(text.contains("gradient_accumulation_steps") && text.contains("log_every"), "{text}");
+}
+
+#[test]
+fn curves_are_written_by_a_callback_and_every_process_has_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let curves = folder.path().join("curves");
+    let data = batches(2, 4);
+    let hooks = || {
+        let checkpoints = CheckpointFolder::new(folder.path().join("checkpoints"));
+        Hooks::new().with_callback(TensorBoard::new(&curves)).with_checkpoints(checkpoints).resuming(true)
+    };
+    let files = || {
+        let files = std::fs::read_dir(&curves).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = files.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+        files.sort();
+        files
+    };
+    let stop = Arc::new(AtomicBool::new(true));
+    train(config(2, 1), &data, hooks().with_stop(stop));
+    let first = files();
+    assert_eq!(first.len(), 1);
+    let points = |bytes: &[u8]| bytes.windows(17).filter(|part| *part == b"scalar/total_loss").count();
+    assert_eq!(points(&first[0].1), 1, "stopped after the first step");
+    train(config(2, 1), &data, hooks());
+    let both = files();
+    assert_eq!((both.len(), &both[0]), (2, &first[0]), "the earlier file stays as it is");
+    assert_eq!(points(&both[1].1), 3);
 }

@@ -281,10 +281,13 @@ fn plan<D: Described>(
 
     let mut from_file = HashMap::new();
     let mut initialised = Vec::new();
+    // Numbers to be drawn, and numbers that the file has.
+    let (mut drawn, mut held) = (0_usize, 0_usize);
     for spec in specs {
         let Some((name, snapshot)) = by_name.remove(&spec.name) else {
-            let drawn = (spec.is_head() && no_head) || (spec.is_pooler() && no_pooler);
-            if drawn {
+            let is_drawn = (spec.is_head() && no_head) || (spec.is_pooler() && no_pooler);
+            if is_drawn {
+                drawn += spec.num_elements();
                 initialised.push(spec.name)
             } else {
                 misfit.missing.push(spec.name)
@@ -297,6 +300,7 @@ fn plan<D: Described>(
         } else if !["F64", "F32", "F16", "BF16"].contains(&snapshot.dtype().as_str()) {
             misfit.wrong_type.push(format!("{name} ({})", snapshot.dtype()));
         } else {
+            held += spec.num_elements();
             from_file.insert(spec.path.clone(), (snapshot, name, spec));
         }
     }
@@ -309,9 +313,24 @@ fn plan<D: Described>(
         }
     }
     if misfit.is_empty() {
+        refuse_mostly_new(drawn, held, path)?;
         return Ok(Plan { from_file, initialised, ignored });
     }
     Err(ModelError::Mismatch { path: path.to_path_buf(), misfit: Box::new(misfit) })
+}
+
+/// Refuses a small file whose `config.json` asks for far more new numbers than it brings: those of a classifier for a
+/// million labels.
+fn refuse_mostly_new(drawn: usize, held: usize, path: &Path) -> Result<(), ModelError> {
+    const ALWAYS: usize = 1 << 24;
+    if drawn <= held.saturating_add(ALWAYS) {
+        return Ok(());
+    }
+    let message = format!(
+        "its configuration asks for {drawn} numbers that the file does not have, which holds {held}; is the number of \
+         labels right?"
+    );
+    Err(ModelError::config(path, message))
 }
 
 /// The number of labels of the classifier in the file and the one asked for, if it is a whole classifier of the

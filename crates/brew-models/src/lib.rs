@@ -40,6 +40,8 @@ mod state;
 mod tiny;
 mod token_classification;
 mod torch_archive;
+#[cfg(test)]
+mod untrusted;
 
 pub use activation::Activation;
 pub use architecture::{Architecture, Head, ProblemType};

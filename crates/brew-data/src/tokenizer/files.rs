@@ -1,5 +1,6 @@
 //! Tokenizers in a model folder.
 
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -55,7 +56,7 @@ pub(super) fn token<'a>(config: Option<&'a Value>, key: &str) -> Option<&'a str>
 
 fn read_tokenizer_json(path: PathBuf, config: Option<Value>) -> Result<TextTokenizer, DataError> {
     let bytes = std::fs::read(&path).map_err(|source| DataError::io(&path, source))?;
-    let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| bad(&path, error.to_string()))?;
+    let mut tokenizer = parse(&bytes).map_err(|message| bad(&path, message))?;
     let baked_pad = tokenizer.get_padding().map(|padding| padding.pad_token.clone());
     tokenizer.with_truncation(None).map_err(|error| bad(&path, error.to_string()))?;
     tokenizer.with_padding(None);
@@ -78,6 +79,16 @@ fn read_tokenizer_json(path: PathBuf, config: Option<Value>) -> Result<TextToken
     let config = config
         .unwrap_or_else(|| json!({"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": pad_token}));
     Ok(TextTokenizer { tokenizer, pad_id, vocab_size, config })
+}
+
+/// Reads a `tokenizer.json`. The library panics at some that are damaged: a decoder that is not whole JSON, a map of
+/// characters that is none.
+fn parse(bytes: &[u8]) -> Result<Tokenizer, String> {
+    serde_json::from_slice::<Value>(bytes).map_err(|error| error.to_string())?;
+    match catch_unwind(|| Tokenizer::from_bytes(bytes)) {
+        Ok(read) => read.map_err(|error| error.to_string()),
+        Err(_) => Err("it is damaged; fetch it again".to_owned()),
+    }
 }
 
 fn require(tokenizer: &Tokenizer, path: &Path, role: &'static str, token: &str) -> Result<u32, DataError> {

@@ -236,3 +236,16 @@ fn encoding_many_keeps_their_order() {
     }
     assert!(tokenizer.encode_all(&[], 6).unwrap().is_empty());
 }
+
+#[test]
+fn a_tokenizer_json_at_which_the_library_panics_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer.json");
+    let begin =
+        b"{\"version\":\"1.0\",\"added_tokens\":[],\"decoder\":{\"type\":\"WordPiece\",\"prefix\":\"##\"";
+    for end in [&b""[..], b",\"cleanup\":", b",\"cl\xf4anup\":true}}"] {
+        std::fs::write(&path, [&begin[..], end].concat()).unwrap();
+        let error = TextTokenizer::from_folder(folder.path()).unwrap_err();
+        assert!(matches!(error, DataError::BadTokenizer { .. }), "{error}");
+    }
+}

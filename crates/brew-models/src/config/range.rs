@@ -115,6 +115,13 @@ impl EncoderConfig {
         }
         if family == Architecture::Albert {
             let (groups, layers) = (self.num_hidden_groups, self.num_hidden_layers);
+            let distinct = groups.saturating_mul(self.inner_group_num);
+            if distinct > 1 << 10 {
+                problems.push(format!(
+                    "num_hidden_groups and inner_group_num make {distinct} layers and must make at most {}",
+                    1 << 10
+                ));
+            }
             if groups > layers {
                 problems.push(format!(
                     "num_hidden_groups is {groups} and must be at most num_hidden_layers, {layers}"

@@ -511,3 +511,24 @@ fn a_span_classifier_has_two_outputs_whatever_the_labels() {
     let three = LoadOptions { num_labels: Some(3), ..LoadOptions::default() };
     assert!(load(three).unwrap_err().to_string().contains("start and end"));
 }
+
+#[test]
+fn a_configuration_of_far_more_than_the_file_holds_takes_no_memory() {
+    let mut encoder = tiny::weights();
+    encoder.retain(|name, _| !name.starts_with("classifier") && !name.starts_with("bert.pooler"));
+    let folder = checkpoint(&encoder);
+    // Labels that nobody named, so that the file is small.
+    let mut config = serde_json::to_value(tiny::config()).unwrap();
+    let fields = config.as_object_mut().unwrap();
+    fields.remove("id2label");
+    fields.remove("label2id");
+    fields.insert("num_labels".to_owned(), (1 << 20).into());
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    assert!(load(folder.path()).is_ok(), "8 million numbers are few");
+    let error = refuse_mostly_new((1 << 24) + 101, 100, Path::new("model.safetensors")).unwrap_err();
+    assert!(
+        error.to_string().contains("16777317 numbers that the file does not have, which holds 100"),
+        "{error}"
+    );
+    assert!(refuse_mostly_new((1 << 24) + 100, 100, Path::new("model.safetensors")).is_ok());
+}

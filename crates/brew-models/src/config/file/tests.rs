@@ -172,3 +172,10 @@ fn a_configuration_that_its_file_could_not_say_is_refused() {
     let bigru = EncoderConfig { num_hidden_layers: 2, ..EncoderConfig::of(Architecture::BiGru) };
     assert!(bigru.validate().unwrap_err().to_string().contains("bigru has 1"));
 }
+
+#[test]
+fn albert_layers_are_bounded_all_together() {
+    let text = r#"{"model_type": "albert", "num_hidden_layers": 1024, "num_hidden_groups": 1024, "inner_group_num": 1024}"#;
+    let error = serde_json::from_str::<EncoderConfig>(text).unwrap_err().to_string();
+    assert!(error.contains("make 1048576 layers and must make at most 1024"), "{error}");
+}
