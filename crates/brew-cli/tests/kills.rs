@@ -48,9 +48,10 @@ intermediate_matches = [
 ]
 "#;
 
-/// The runs that are killed: arguments of `textbrew` without the output folder.
-const RUNS: [&[&str]; 3] = [
+/// The runs that are killed: arguments of `textbrew` without the output folder, which stands for OUTPUT.
+const RUNS: [&[&str]; 4] = [
     &["distill", "distil.toml"],
+    &["distill", "distil.toml", "--set", "cache.dir=OUTPUT-cache"],
     &[
         "distill",
         "distil.toml",
@@ -71,8 +72,24 @@ fn shop() -> Workshop {
     shop
 }
 
-fn arguments<'a>(run: &[&'a str], output: &'a str) -> Vec<&'a str> {
-    [run, &["--set", output]].concat()
+/// The arguments of a run into an output folder.
+fn arguments(run: &[&str], output: &str) -> Vec<String> {
+    let mut arguments: Vec<String> = run.iter().map(|one| one.replace("OUTPUT", output)).collect();
+    arguments.extend(["--set".to_owned(), format!("training.output_dir={output}")]);
+    arguments
+}
+
+/// The same, to continue the run where there is one, as a user would.
+fn starting_or_resuming(shop: &Workshop, run: &[&str], output: &str) -> Vec<String> {
+    let mut arguments = arguments(run, output);
+    if shop.path(output).join("run.json").exists() {
+        arguments.push("--resume".to_owned());
+    }
+    arguments
+}
+
+fn strs(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
 }
 
 fn weights(shop: &Workshop, folder: &str) -> Vec<u8> {
@@ -114,10 +131,11 @@ fn a_run_killed_at_random_times_ends_as_one_that_was_left_alone() {
         .iter()
         .map(|run| {
             let started = Instant::now();
-            shop.succeed(&arguments(run, "training.output_dir=whole"));
+            shop.succeed(&strs(&arguments(run, "whole")));
             let seconds = started.elapsed();
             let weights = weights(&shop, "whole");
             fs::remove_dir_all(shop.path("whole")).unwrap();
+            let _ = fs::remove_dir_all(shop.path("whole-cache"));
             (weights, seconds)
         })
         .collect();
@@ -126,23 +144,15 @@ fn a_run_killed_at_random_times_ends_as_one_that_was_left_alone() {
         let at = ended % RUNS.len();
         let (run, (expected, seconds)) = (RUNS[at], &whole[at]);
         let output = format!("out-{ended}");
-        let setting = format!("training.output_dir={output}");
-        let mut resumed = arguments(run, &setting);
-        // As a user would: continue where there is something to continue.
-        let is_run = || shop.path(&output).join("run.json").exists();
         for _ in 0..4 {
             let delay = seconds.mul_f64(numbers.next());
-            let start = if is_run() { [&resumed[..], &["--resume"]].concat() } else { resumed.clone() };
-            if !kill_after(&shop, &start, delay) {
+            if !kill_after(&shop, &strs(&starting_or_resuming(&shop, run, &output)), delay) {
                 break;
             }
             done += 1;
             continued += u64::from(shop.path(&output).join("checkpoints/index.json").exists());
         }
-        if is_run() {
-            resumed.push("--resume");
-        }
-        shop.succeed(&resumed);
+        shop.succeed(&strs(&starting_or_resuming(&shop, run, &output)));
         assert!(weights(&shop, &output) == *expected, "{run:?} after {done} kills: other weights");
         let left: Vec<PathBuf> = shop.files().into_iter().filter(|file| is_leftover(file)).collect();
         assert!(left.is_empty(), "{left:?}");
@@ -220,20 +230,18 @@ fn mount(arguments: &[&str]) -> bool {
 #[test]
 fn a_full_disk_stops_the_run_and_a_larger_one_continues_it() {
     let shop = shop();
-    shop.succeed(&arguments(RUNS[0], "training.output_dir=whole"));
+    shop.succeed(&strs(&arguments(RUNS[0], "whole")));
     let place = shop.path("disk");
     // One checkpoint needs about 60 KiB: it is full at the first, at the second, and at the model's.
     for size in ["40k", "120k", "160k"] {
         let Some(disk) = SmallDisk::new(&place, size) else { return };
-        let run = arguments(RUNS[0], "training.output_dir=disk/out");
-        let outcome = shop.textbrew(&run);
+        let outcome = shop.textbrew(&strs(&arguments(RUNS[0], "disk/out")));
         assert_eq!(outcome.code, Some(1), "{size}: {}", outcome.stderr);
         assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
         assert!(outcome.stderr.contains("No space left on device"), "{size}: {}", outcome.stderr);
         assert!(outcome.stderr.contains("disk/out"), "{size}: {}", outcome.stderr);
         disk.remount("size=8m");
-        let is_run = shop.path("disk/out/run.json").exists();
-        shop.succeed(&if is_run { [&run[..], &["--resume"]].concat() } else { run });
+        shop.succeed(&strs(&starting_or_resuming(&shop, RUNS[0], "disk/out")));
         assert!(weights(&shop, "disk/out") == weights(&shop, "whole"), "{size}");
         drop(disk);
         fs::remove_dir(&place).unwrap();
@@ -246,7 +254,7 @@ fn a_disk_that_cannot_be_written_to_is_said_before_the_run() {
     let place = shop.path("disk");
     let Some(disk) = SmallDisk::new(&place, "1m") else { return };
     disk.remount("ro");
-    let outcome = shop.textbrew(&arguments(RUNS[0], "training.output_dir=disk/out"));
+    let outcome = shop.textbrew(&strs(&arguments(RUNS[0], "disk/out")));
     assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("Read-only file system"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("disk/out"), "{}", outcome.stderr);

@@ -14,7 +14,7 @@ use crate::{BackendKind, Run, RunConfig, RunError};
 
 /// Fields that may change between the parts of a run: where things are (what they hold is summed), what is told,
 /// when checkpoints are taken, and what follows a step that cannot be taken.
-const FREE: [(&str, &[&str]); 5] = [
+const FREE: [(&str, &[&str]); 6] = [
     ("data", &["train", "dev", "test", "transfer", "folder", "eval_batch_size"]),
     ("model", &["from", "tokenizer", "config", "preset", "layers"]),
     ("teacher", &["from"]),
@@ -37,6 +37,7 @@ const FREE: [(&str, &[&str]); 5] = [
         ],
     ),
     ("distillation", &["is_caching_logits"]),
+    ("cache", &["dir", "limit_gb"]),
 ];
 
 /// The files of a teacher that say what it answers.
