@@ -198,7 +198,9 @@ fn tiles(own: &Record, rows: &[Row<'_>]) -> Html {
         out.element("<div class=\"card tile\"><b>", value, "</b>").element("<span>", name, "</span>");
         out.element("<span class=\"note\">", note, "</span></div>");
     };
-    let teacher = rows.iter().find(|row| row.role == "teacher" && !row.is_own);
+    let mut teachers = rows.iter().filter(|row| row.role == "teacher" && !row.is_own);
+    // Of several none stands for the others.
+    let teacher = teachers.next().filter(|_| teachers.next().is_none());
     for one in own.scores().iter().take(4) {
         let all = figures(&one.report);
         let Some(main) = main_figure(&all, own.metric()) else { continue };

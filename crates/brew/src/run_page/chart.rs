@@ -115,7 +115,7 @@ impl Chart {
         // A curve that comes near 0 is seen from there.
         let low = if self.from_zero || (low > 0.0 && low < 0.4 * high) { low.min(0.0) } else { low };
         let y_axis = Axis::around(low, high, if height < 200.0 { 3 } else { 5 }).of(self.scale);
-        let x_axis = Axis::within(last_x, 4);
+        let x_axis = Axis::within(last_x, 5);
         let x = |value: f64| LEFT + value / last_x * (width - LEFT - RIGHT);
         let y = |value: f64| TOP + (y_axis.to - value) / (y_axis.to - y_axis.from) * (height - TOP - BOTTOM);
 

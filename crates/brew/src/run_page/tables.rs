@@ -190,13 +190,15 @@ pub(super) fn sizes(rows: &[Row<'_>]) -> Html {
 pub(super) fn labels(record: &Record) -> Html {
     let mut out = Html::default();
     let scores = record.scores();
+    // A task's last scores are those on its test file, where it has one.
     let mut shown: Vec<&Evaluation> = Vec::new();
-    for one in scores.iter().rev() {
-        if !shown.iter().any(|other| other.task == one.task) {
-            shown.push(one);
+    for one in &scores {
+        match shown.iter_mut().find(|other| other.task == one.task) {
+            Some(earlier) => *earlier = one,
+            None => shown.push(one),
         }
     }
-    for one in shown.into_iter().rev() {
+    for one in shown {
         let rows = ["per_label", "per_type"].iter().find_map(|key| one.report.get(key)?.as_array());
         let Some(rows) = rows else { continue };
         let names: Vec<&str> = rows.iter().map(|row| row["label"].as_str().unwrap_or("?")).collect();
