@@ -118,3 +118,36 @@ fn fuzz_checkpoint_json() {
 fn fuzz_checkpoint_records() {
     fuzz_files(|name| !name.ends_with(".json"));
 }
+
+/// What continuing says when `change` was made to the file of a checkpoint whose name begins so.
+fn continued(begins: &str, from: &[u8], to: &[u8]) -> Result<usize, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut changed = 0;
+    for (path, mut bytes) in finished() {
+        if path.file_name().unwrap().to_string_lossy().starts_with(begins) {
+            while let Some(at) = bytes.windows(from.len()).position(|part| part == from) {
+                bytes.splice(at..at + from.len(), to.iter().copied());
+                changed += 1;
+            }
+        }
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    assert!(changed > 0, "no such bytes in {begins}");
+    train(folder.path(), true).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_tensor_of_other_dimensions_than_its_place_is_refused() {
+    for begins in ["trainable", "optimizer"] {
+        let error = continued(begins, b"\xa5shape\x92\x03\x02", b"\xa5shape\x91\x06").unwrap_err();
+        assert!(error.contains(begins) && error.contains("not what it says"), "{error}");
+    }
+}
+
+#[test]
+fn a_parameter_of_another_shape_than_the_models_is_refused() {
+    let error = continued("trainable", b"\xa5shape\x92\x03\x02", b"\xa5shape\x92\x02\x03").unwrap_err();
+    assert!(error.contains("trainable.mpk: its shapes are not those that state.json names"), "{error}");
+}
