@@ -266,7 +266,7 @@ fn a_killed_run_that_keeps_outputs_ends_as_one_that_was_not() {
         let index = shop.path(name).join("checkpoints/index.json");
         let last = || {
             let index: Value = serde_json::from_slice(&fs::read(&index).ok()?).ok()?;
-            index["last"].as_str()?.strip_prefix("step-")?.parse::<u32>().ok()
+            index["last"].as_array()?.last()?.as_str()?.strip_prefix("step-")?.parse::<u32>().ok()
         };
         while last().is_none_or(|step| step < kill_after) {
             assert!(child.try_wait().unwrap().is_none(), "the run ended by itself");

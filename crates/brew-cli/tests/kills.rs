@@ -255,7 +255,7 @@ fn a_disk_that_cannot_be_written_to_is_said_before_the_run() {
     let Some(disk) = SmallDisk::new(&place, "1m") else { return };
     disk.remount("ro");
     let outcome = shop.textbrew(&strs(&arguments(RUNS[0], "disk/out")));
-    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("Read-only file system"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("disk/out"), "{}", outcome.stderr);
 }

@@ -120,6 +120,11 @@ impl Default for TrainingConfig {
     }
 }
 
+/// More than any run writes. The loop counts them beforehand.
+const MOST_CHECKPOINTS: usize = 10_000_000;
+/// More than any run makes.
+const MOST_STEPS: usize = 1_000_000_000_000;
+
 impl TrainingConfig {
     /// Every problem of these values; empty means that they can be run.
     pub fn validate(&self) -> Vec<Problem> {
@@ -142,6 +147,24 @@ impl TrainingConfig {
         match self.num_steps {
             Some(steps) => checks.at_least_one("num_steps", steps, "leave it out to train for `num_epochs`"),
             None => checks.at_least_one("num_epochs", self.num_epochs, "or give `num_steps`"),
+        }
+        let checkpoints = self.num_epochs.saturating_mul(self.ckpt_frequency);
+        checks.require(
+            self.num_steps.is_some() || checkpoints <= MOST_CHECKPOINTS,
+            "num_epochs",
+            self.num_epochs,
+            &format!(
+                "makes more than {MOST_CHECKPOINTS} checkpoints, {} an epoch; train for fewer epochs",
+                self.ckpt_frequency
+            ),
+        );
+        if let Some(steps) = self.num_steps {
+            checks.require(
+                steps <= MOST_STEPS,
+                "num_steps",
+                steps,
+                &format!("must be at most {MOST_STEPS}; no run ends after more"),
+            );
         }
         checks.require(
             self.max_grad_norm == -1.0 || (self.max_grad_norm.is_finite() && self.max_grad_norm > 0.0),
@@ -405,6 +428,20 @@ mod tests {
             ]
         );
         assert_eq!(problems[7].value, "NaN");
+    }
+
+    #[test]
+    fn numbers_beyond_any_run_are_told() {
+        let found = |config: TrainingConfig| {
+            config.validate().iter().map(|one| one.field.clone()).collect::<Vec<_>>()
+        };
+        let config = TrainingConfig { num_epochs: usize::MAX, ..Default::default() };
+        assert_eq!(found(config), ["num_epochs"]);
+        let config = TrainingConfig { num_epochs: 1000, ckpt_frequency: 100_000, ..Default::default() };
+        assert_eq!(found(config), ["num_epochs"]);
+        let config =
+            TrainingConfig { num_epochs: usize::MAX, num_steps: Some(usize::MAX), ..Default::default() };
+        assert_eq!(found(config), ["num_steps"]);
     }
 
     #[test]

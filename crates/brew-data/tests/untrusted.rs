@@ -46,7 +46,7 @@ fn texts(path: &Path) {
                 label: Some(Column::from("label")),
                 ..TextFileSpec::default()
             },
-            TextFileSpec { text: Column::Index(usize::MAX - 1), ..TextFileSpec::default() },
+            TextFileSpec { text: Column::Index(usize::MAX), ..TextFileSpec::default() },
         ];
         for spec in specs.map(|spec| TextFileSpec { extent, ..spec }) {
             if let Ok(rows) = read_examples(path, &spec) {
@@ -133,6 +133,7 @@ fn fuzz_tagged_words() {
         for extent in EXTENTS {
             let specs = [
                 TagFileSpec::default(),
+                TagFileSpec { word: usize::MAX, tag: Some(usize::MAX), ..TagFileSpec::default() },
                 TagFileSpec { format: Some(TagFormat::Lines), ..TagFileSpec::default() },
                 TagFileSpec { scheme: Some(TagScheme::Iob1), tag: Some(1), ..TagFileSpec::default() },
                 TagFileSpec {

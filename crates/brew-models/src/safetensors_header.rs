@@ -117,15 +117,18 @@ impl<'de> Deserialize<'de> for Header {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-                let mut entries = BTreeMap::new();
+                let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
                         map.next_value::<IgnoredAny>()?;
-                    } else if entries.contains_key(&name) {
-                        return Err(A::Error::custom(format!("{name} is there twice")));
-                    } else {
-                        let entry = map.next_value()?;
-                        entries.insert(name, entry);
+                        continue;
+                    }
+                    let entry = map.next_value()?;
+                    if let Some(twice) = entries.insert(name.clone(), entry) {
+                        return Err(A::Error::custom(format!(
+                            "{name} is there twice, first as {}",
+                            twice.dtype
+                        )));
                     }
                 }
                 Ok(Header(entries))

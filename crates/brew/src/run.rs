@@ -172,7 +172,7 @@ impl Run {
                 let Some(own) = own else { return Ok(None) };
                 let both = AlignedTokenizer::new(tokenizer.clone(), own);
                 // Another vocabulary may need more tokens for the same text.
-                let teacher_length = (2 * max_length).min(positions);
+                let teacher_length = max_length.saturating_mul(2).min(positions);
                 let features = train_rows.encode_both(&labels, &both, [max_length, teacher_length])?;
                 Ok(features.map(|features| OwnReading::new(features, both.collator())))
             })

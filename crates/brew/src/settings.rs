@@ -70,7 +70,16 @@ pub fn load_data_config(model: &Path, settings: &[String]) -> Result<DataConfig,
     let run = RunFolder::config_in(model);
     let data = if run.is_file() { brew_config::load::<Recorded>(&run)?.data } else { Map::new() };
     let data = data.into_iter().filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>();
-    changed(&Table::try_from(data).unwrap_or_default(), settings)
+    let table = Table::try_from(data).unwrap_or_default();
+    // What the run recorded by itself first: where that is damaged, no setting is at fault.
+    changed::<DataConfig>(&table, &[]).map_err(|error| match error {
+        RunError::Config(error) => {
+            let message = format!("its `data` is not what a run writes: {}", reason(error));
+            RunError::Config(ConfigError::Malformed { path: Some(run), line: None, message })
+        }
+        other => other,
+    })?;
+    changed(&table, settings)
 }
 
 /// The part of `run.json` that says how files are read.
@@ -91,6 +100,7 @@ fn changed<T: DeserializeOwned>(file: &Table, settings: &[String]) -> Result<T, 
     };
     match with(settings)? {
         Ok(config) => Ok(config),
+        Err(error) if settings.is_empty() => Err(error.into()),
         Err(error) => {
             // The setting with which it first goes wrong.
             let first = (1..=settings.len()).find(|&count| matches!(with(&settings[..count]), Ok(Err(_))));
@@ -114,10 +124,17 @@ fn reason(error: ConfigError) -> String {
     }
 }
 
+/// More parts than the key of any field has.
+const DEEPEST: usize = 16;
+
 fn apply(table: &mut Table, setting: &str) -> Result<(), RunError> {
     let wrong = |reason: &str| RunError::Setting { setting: setting.to_owned(), reason: reason.to_owned() };
     let (key, text) = setting.split_once('=').ok_or_else(|| wrong("write it as key=value"))?;
     let parts: Vec<&str> = key.trim().split('.').collect();
+    // Tables within tables are walked by recursion.
+    if parts.len() > DEEPEST {
+        return Err(wrong("no field lies so deep"));
+    }
     let (last, parents) =
         parts.split_last().filter(|(last, _)| !last.is_empty()).ok_or_else(|| wrong("no key"))?;
     let mut at = table;
@@ -235,10 +252,29 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_record_of_a_run_is_an_error_without_settings_too() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("run.json"), r#"{"data": {"train": "a.tsv", "max_length": "long"}}"#)
+            .unwrap();
+        for settings in [Vec::new(), vec!["batch_size=3".to_owned()]] {
+            let error = load_data_config(folder.path(), &settings).unwrap_err().to_string();
+            assert!(error.contains("run.json: its `data`") && error.contains("\"long\""), "{error}");
+        }
+        fs::write(folder.path().join("run.json"), r#"{"data": {"train": "a.tsv", "max_length": 7}}"#)
+            .unwrap();
+        let data = load_data_config(folder.path(), &["max_length=9".to_owned()]).unwrap();
+        assert_eq!((data.train.as_deref(), data.max_length), (Some(Path::new("a.tsv")), Some(9)));
+    }
+
+    #[test]
     fn settings_that_cannot_be_applied_say_why() {
-        for (setting, part) in
-            [("training", "key=value"), ("=3", "no key"), ("data.train.x=1", "not a table")]
-        {
+        let deep = "a.".repeat(20_000) + "b=1";
+        for (setting, part) in [
+            ("training", "key=value"),
+            ("=3", "no key"),
+            ("data.train.x=1", "not a table"),
+            (&deep, "so deep"),
+        ] {
             let error = load("[data]\ntrain = \"a\"\n", &[setting]).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }

@@ -71,7 +71,7 @@ impl Place<'_> {
                     path: self.path.to_path_buf(),
                     line: self.line,
                     found: object.len(),
-                    expected: index + 1,
+                    expected: index.saturating_add(1),
                 })
             }
         };

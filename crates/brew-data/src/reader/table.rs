@@ -56,8 +56,9 @@ pub(super) fn examples(
     let Some(first) = rows.first() else { return Ok(Vec::new()) };
     let header = has_header(first, spec, path)?;
     let layout = layout(first, header, spec, path)?;
-    let expected =
-        1 + [Some(layout.text), layout.text_pair, layout.label].into_iter().flatten().max().unwrap_or(0);
+    let last = [Some(layout.text), layout.text_pair, layout.label].into_iter().flatten().max().unwrap_or(0);
+    // No row has as many columns as a number can say.
+    let expected = last.saturating_add(1);
 
     let mut examples = Rows::new(path);
     for mut row in rows.into_iter().skip(usize::from(header)) {
@@ -109,7 +110,7 @@ fn positions(first: &Row<'_>, spec: &TextFileSpec) -> Layout {
     };
     let text = index(&spec.text);
     let text_pair = spec.text_pair.as_ref().map(index);
-    let after = text.max(text_pair.unwrap_or(0)) + 1;
+    let after = text.max(text_pair.unwrap_or(0)).saturating_add(1);
     let label = spec.label.as_ref().map(index).or((after < first.cells.len()).then_some(after));
     Layout { text, text_pair, label }
 }

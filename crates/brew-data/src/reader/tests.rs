@@ -334,3 +334,20 @@ fn trec_is_refused_for_its_encoding() {
     let error = read_examples(&folder.join("TREC.train"), &spec).unwrap_err();
     assert!(matches!(error, DataError::InvalidUtf8 { .. }), "{error}");
 }
+
+#[test]
+fn a_column_beyond_all_numbers_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("a.tsv", "a\tb\n"), ("a.csv", "a,b\n"), ("a.jsonl", "{\"text\": \"a\"}\n")] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        for spec in [
+            TextFileSpec { text: Column::Index(usize::MAX), ..TextFileSpec::default() },
+            TextFileSpec { text_pair: Some(Column::Index(usize::MAX)), ..TextFileSpec::default() },
+            TextFileSpec { label: Some(Column::Index(usize::MAX)), ..TextFileSpec::default() },
+        ] {
+            let error = read_examples(&path, &spec).unwrap_err();
+            assert!(matches!(error, DataError::TooFewColumns { .. }), "{name}: {error}");
+        }
+    }
+}

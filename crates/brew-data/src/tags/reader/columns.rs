@@ -85,7 +85,7 @@ fn finish(
         }
         match spec.tag {
             None if found != columns => return Err(place(columns)),
-            _ if found <= tag.max(spec.word) => return Err(place(tag.max(spec.word) + 1)),
+            _ if found <= tag.max(spec.word) => return Err(place(tag.max(spec.word).saturating_add(1))),
             _ => {}
         }
         words.push(row.cells[spec.word].to_owned());
