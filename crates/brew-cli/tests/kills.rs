@@ -159,7 +159,7 @@ fn a_run_killed_at_random_times_ends_as_one_that_was_left_alone() {
         fs::remove_dir_all(shop.path(&output)).unwrap();
         ended += 1;
     }
-    println!(
+    eprintln!(
         "{done} kills, {continued} of them after a checkpoint, in {ended} runs: the same weights each time"
     );
 }
