@@ -8,8 +8,8 @@ mod tests;
 use brew_config::{ConfigError, CrdConfig, CrdPooling, DistillationConfig, Problem};
 use brew_losses::{LossRegistry, contrast_scores, crd_nce_loss, log_normaliser, unit_rows};
 use brew_random::Key;
-use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{ElementConversion, Tensor};
 
 pub use self::examples::CrdInputs;
 use self::examples::Examples;
@@ -142,7 +142,12 @@ impl<B: AutodiffBackend, T> CrdMatch<B, T> {
             Some(state) => Memory::from_state(state, &device),
             None => Memory::new(examples, width, key, &device),
         });
-        memory.meet(&rows, &values);
+        // A step without a finite gradient is not taken, and leaves nothing behind here either.
+        let is_sound =
+            values.iter().all(|vectors| vectors.clone().sum().into_scalar().elem::<f64>().is_finite());
+        if is_sound {
+            memory.meet(&rows, &values);
+        }
         let scores = [0, 1].map(|side| {
             contrast_scores(
                 vectors[side].clone(),
@@ -151,10 +156,13 @@ impl<B: AutodiffBackend, T> CrdMatch<B, T> {
                 self.config.temperature,
             )
         });
-        let constants = *memory
+        let constants = memory
             .log_normalisers
-            .get_or_insert_with(|| scores.clone().map(|scores| log_normaliser(scores.inner(), examples)));
-        memory.renew(&rows, &values, self.config.momentum);
+            .unwrap_or_else(|| scores.clone().map(|scores| log_normaliser(scores.inner(), examples)));
+        if is_sound {
+            memory.log_normalisers = Some(constants);
+            memory.renew(&rows, &values, self.config.momentum);
+        }
         let [student, teacher] = scores;
         let loss =
             crd_nce_loss(student, constants[0], examples) + crd_nce_loss(teacher, constants[1], examples);

@@ -112,6 +112,7 @@ impl<B: AutodiffBackend> EmdMatch<B> {
         teacher: &AdaptorOutput<B>,
     ) -> Result<(), DistillError> {
         let config = &self.config;
+        let mut is_broken = false;
         let mut features = Vec::new();
         if config.hidden_weight > 0.0 {
             let states = |output: &AdaptorOutput<B>| -> Vec<FeatureTensor<B>> {
@@ -157,11 +158,17 @@ impl<B: AutodiffBackend> EmdMatch<B> {
             let input = LossInput { student: own, teacher: other, mask, teacher_mask };
             let costs = layer_costs(&input, |pair| loss(pair)).map_err(failed)?;
             let values = matrix(&costs, masses.teacher.len());
+            if values.iter().flatten().any(|cost| !cost.is_finite()) {
+                // There is nothing to solve; the loop does not take such a step, and the masses stay.
+                is_broken = true;
+                terms.push(name, costs.sum(), weight);
+                continue;
+            }
             let distance = earth_mover(costs, &masses.student, &masses.teacher).map_err(failed)?;
             next[kind] = Some(masses.moved(&distance.plan, &values));
             terms.push(name, distance.loss, weight);
         }
-        if self.config.update_masses {
+        if self.config.update_masses && !is_broken {
             self.masses = Some(match next {
                 [Some(hidden), Some(attention)] if self.config.separate_masses => [hidden, attention],
                 [Some(hidden), Some(attention)] => {

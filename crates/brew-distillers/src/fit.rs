@@ -97,6 +97,7 @@ where
     let mut accumulator = GradientsAccumulator::<Trainable<B, M>>::new();
     let mut group: Vec<Computed<B, T>> = Vec::new();
     let mut window = Window::new(position.step);
+    let mut last_norm = 0.0;
     let mut interrupted = false;
 
     'run: while position.step < plan.total_steps {
@@ -134,6 +135,7 @@ where
             if norm.is_finite() {
                 trainable = stepper.step(trainable, gradients, factor);
                 position.left_out = 0;
+                last_norm = norm;
                 computed.into_iter().for_each(|one| window.add(one));
             } else {
                 leave_out(config.on_not_finite, &mut position, computed, batches, norm, &mut hooks)?;
@@ -146,8 +148,11 @@ where
                     .on_step(position.step, plan.total_steps)
                     .map_err(|source| DistillError::Callback { step: position.step, source })?;
             }
-            if position.step.is_multiple_of(config.log_every) || finished || interrupted {
-                let report = window.report(plan.total_steps, position, config.optimizer.lr * factor, norm)?;
+            let is_due = position.step.is_multiple_of(config.log_every) || finished || interrupted;
+            // Of steps that were left out there is nothing to report.
+            if is_due && !window.is_empty() {
+                let lr = config.optimizer.lr * factor;
+                let report = window.report(plan.total_steps, position, lr, last_norm)?;
                 for callback in &mut hooks.callbacks {
                     callback
                         .on_report(&report)

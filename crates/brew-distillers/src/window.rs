@@ -39,6 +39,7 @@ impl<B: AutodiffBackend, T> Computed<B, T> {
 /// Running sums since the last report, kept on the device until they are read.
 pub(crate) struct Window<B: AutodiffBackend> {
     first_step: usize,
+    is_touched: bool,
     batches: usize,
     examples: usize,
     tokens: usize,
@@ -70,6 +71,7 @@ impl<B: AutodiffBackend> Window<B> {
     pub(crate) fn new(step: usize) -> Self {
         Self {
             first_step: step,
+            is_touched: false,
             batches: 0,
             examples: 0,
             tokens: 0,
@@ -80,7 +82,13 @@ impl<B: AutodiffBackend> Window<B> {
         }
     }
 
+    /// Whether no step was taken since the last report.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.is_touched
+    }
+
     pub(crate) fn add<T>(&mut self, computed: Computed<B, T>) {
+        self.is_touched = true;
         // A batch of which no term counts was not trained on.
         let Some(total) = computed.total else { return };
         self.total = Some(match self.total.take() {

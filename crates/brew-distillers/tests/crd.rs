@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use brew_config::{
-    CrdConfig, CrdPooling, DistillationConfig, NegativesFrom, OptimizerConfig, ProjectionGroup,
-    TrainingConfig,
+    CrdConfig, CrdPooling, DistillationConfig, NegativesFrom, NotFiniteAction, OptimizerConfig,
+    ProjectionGroup, TrainingConfig,
 };
 use brew_distillers::{
     AdaptorOutput, BatchRows, CachedTeacher, Callback, CallbackError, CheckpointFolder, Counted,
@@ -247,4 +247,27 @@ fn every_problem_of_the_configuration_is_reported_before_the_run() {
     let wrong = CrdConfig { momentum: 1.0, negatives: 0, ..crd() };
     let error = run(wrong, 1, teacher().0, Hooks::new()).unwrap_err().to_string();
     assert!(error.contains("crd.momentum") && error.contains("crd.negatives"), "{error}");
+}
+
+#[test]
+fn a_batch_that_is_left_out_does_not_spoil_the_memory() {
+    let training = TrainingConfig { on_not_finite: NotFiniteAction::Skip, ..training(6) };
+    let says = teacher().0;
+    let distiller =
+        CrdDistiller::new(training, DistillationConfig::default(), crd(), inputs(), says, student).unwrap();
+    // Two steps of an epoch are bad, and their examples come again unspoilt.
+    let spoil = |mut batch: Batch| {
+        batch.tokens = batch.tokens.mul_scalar(f32::NAN);
+        batch
+    };
+    let mut data = batches();
+    let bad = Counted::new(spoil(data[0].batch.clone()), 8);
+    data.splice(0..0, [bad.clone(), bad]);
+    let trained = distiller.train(linear(Key::new(1), STUDENT, INPUTS), &data, Hooks::new()).unwrap();
+    assert!(weights(&trained).iter().all(|weight| weight.is_finite()));
+    assert!(share(&weights(&trained)) > share(&weights_at_first()), "it learned from the others");
+}
+
+fn weights_at_first() -> Vec<f32> {
+    linear::<B>(Key::new(1), STUDENT, INPUTS).weight.val().into_data().to_vec().unwrap()
 }

@@ -4,8 +4,8 @@
 use std::cell::RefCell;
 
 use brew_config::{
-    DistillationConfig, EmdConfig, IntermediateMatch, OptimizerConfig, ProjectionConfig, ProjectionGroup,
-    TrainingConfig, WeightScheduler,
+    DistillationConfig, EmdConfig, IntermediateMatch, NotFiniteAction, OptimizerConfig, ProjectionConfig,
+    ProjectionGroup, TrainingConfig, WeightScheduler,
 };
 use brew_distillers::{
     AdaptorOutput, BasicDistiller, BasicTrainer, Callback, CallbackError, CheckpointFolder, Counted,
@@ -470,4 +470,20 @@ fn a_report_holds_each_term_weighted_and_not_with_temperature_tokens_and_norm() 
         assert!(measured.grad_norm > 0.0);
         assert_eq!(measured.grad_norm, known.grad_norm, "norms are the same whether they are needed or not");
     }
+}
+
+#[test]
+fn a_batch_that_is_left_out_leaves_no_trace_in_the_masses_of_emd() {
+    let run = |batches: &Vec<Counted<Batch<AB>>>| {
+        let training = TrainingConfig { on_not_finite: NotFiniteAction::Skip, ..training(1) };
+        let distillation = DistillationConfig::default();
+        let distiller = EmdDistiller::new(training, distillation, emd(), teacher(2, 5), features).unwrap();
+        weights(&distiller.train(linear(1, 2), batches, Hooks::new()).unwrap())
+    };
+    let good = batches(4, 3);
+    let mut with_bad = good.clone();
+    let mut bad = good[1].clone();
+    bad.batch.inputs = bad.batch.inputs.mul_scalar(f32::NAN);
+    with_bad.insert(2, bad);
+    assert_eq!(run(&with_bad), run(&good));
 }
