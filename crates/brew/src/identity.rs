@@ -1,10 +1,9 @@
 //! What a run is: its configuration, models and data. A run that is another one does not continue from its
 //! checkpoints.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
+use brew_cache::digest_file;
 use brew_data::{Feature, Target};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -99,22 +98,10 @@ fn folder_sums(folder: &Path) -> Result<Value, RunError> {
     for name in TEACHER_FILES {
         let path = folder.join(name);
         if path.is_file() {
-            sums.insert(name.to_owned(), file_sum(&path)?.into());
+            sums.insert(name.to_owned(), digest_file(&path)?.into());
         }
     }
     Ok(sums.into())
-}
-
-fn file_sum(path: &Path) -> Result<String, RunError> {
-    let mut file = File::open(path).map_err(RunError::io("read", path))?;
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer).map_err(RunError::io("read", path))? {
-            0 => return Ok(hexadecimal(digest)),
-            count => digest.update(&buffer[..count]),
-        }
-    }
 }
 
 /// The SHA-256 of tokenized examples and what is known of them, in their order.

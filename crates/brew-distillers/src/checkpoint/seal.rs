@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::Path;
 
+use brew_cache::digest_file;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::{sync_folder, write_atomically};
 use crate::DistillError;
@@ -54,8 +53,8 @@ pub(super) fn broken(folder: &Path) -> Option<String> {
             }
             Ok(_) => {}
         }
-        match sha256(&path) {
-            Err(error) => Some(format!("{name} cannot be read ({error})")),
+        match digest_file(&path) {
+            Err(error) => Some(error.to_string()),
             Ok(now) if now != expected.sha256 => Some(format!("{name} is not what was written (SHA-256)")),
             Ok(_) => None,
         }
@@ -73,25 +72,11 @@ fn visit(folder: &Path, within: &str, seal: &mut Seal) -> Result<(), DistillErro
             let file = File::open(&path).map_err(DistillError::io("read", &path))?;
             file.sync_all().map_err(DistillError::io("sync", &path))?;
             let bytes = file.metadata().map_err(DistillError::io("read", &path))?.len();
-            let sha256 = sha256(&path).map_err(DistillError::io("read", &path))?;
+            let sha256 = digest_file(&path)?;
             seal.files.insert(name, Sealed { bytes, sha256 });
         }
     }
     sync_folder(folder)
-}
-
-/// The SHA-256 of a file in hexadecimal digits.
-fn sha256(path: &Path) -> std::io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            count => digest.update(&buffer[..count]),
-        }
-    }
-    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]
