@@ -226,6 +226,7 @@ fn a_bigru_preset_is_a_student_of_words() {
         "teacher.from=teacher",
         "training.output_dir=student",
         "training.num_epochs=60",
+        "training.optimizer.lr=3e-2",
     ];
     let mut arguments = vec!["distill", "run.toml"];
     arguments.extend(settings.iter().flat_map(|setting| ["--set", *setting]));
