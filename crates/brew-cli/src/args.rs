@@ -290,7 +290,7 @@ pub(crate) enum CacheCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct CacheBuildArgs {
-    /// Run file (.toml or .json) with a [cache]
+    /// Run file (.toml or .json) with the table `cache`
     pub(crate) run: PathBuf,
 
     /// Change a field of the run file, such as `cache.dir=FOLDER`; may be repeated
@@ -303,7 +303,7 @@ pub(crate) struct CacheBuildArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CacheInspectArgs {
-    /// Folder of caches, or a run file with a [cache]
+    /// Folder of caches, or a run file with the table `cache`
     pub(crate) path: PathBuf,
 
     /// Change a field of the run file; may be repeated
@@ -317,7 +317,7 @@ pub(crate) struct CacheInspectArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CacheVerifyArgs {
-    /// Folder of caches, or a run file with a [cache]
+    /// Folder of caches, or a run file with the table `cache`
     pub(crate) path: PathBuf,
 
     /// Change a field of the run file; may be repeated
