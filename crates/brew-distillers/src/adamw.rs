@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use brew_config::OptimizerConfig;
+use brew_kernels::{AdamWStep, adamw};
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::backend::{AutodiffBackend, Backend};
@@ -15,10 +16,8 @@ use crate::tensor_file::{load_tensors, save_tensors};
 use crate::{DistillError, Student, Trainable};
 
 /// Adam with decoupled weight decay, as `torch.optim.AdamW`
-/// (Loshchilov and Hutter, <https://arxiv.org/abs/1711.05101>), with t counted for each parameter:
-///
-/// m ← β₁·m + (1 − β₁)·g, v ← β₂·v + (1 − β₂)·g²,
-/// p ← (1 − lr·λ)·p − lr / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)
+/// (Loshchilov and Hutter, <https://arxiv.org/abs/1711.05101>; the formula: [`AdamWStep`]), with t counted for each
+/// parameter.
 pub(crate) struct AdamW<B: Backend> {
     betas: [f64; 2],
     eps: f64,
@@ -54,28 +53,17 @@ impl<B: Backend> AdamW<B> {
         let shape = value.dims();
         let count = shape.iter().product::<usize>();
         let (value, gradient) = (value.reshape([count]), gradient.reshape([count]));
-        let [beta_1, beta_2] = self.betas;
-        let (steps, first, second) = match self.moments.remove(&id) {
-            None => {
-                let squared = gradient.clone() * gradient.clone();
-                (1, gradient.mul_scalar(1.0 - beta_1), squared.mul_scalar(1.0 - beta_2))
-            }
-            Some(kept) => {
-                let squared = gradient.clone() * gradient.clone();
-                let second = kept.second.mul_scalar(beta_2) + squared.mul_scalar(1.0 - beta_2);
-                let first = kept.first.mul_scalar(beta_1) + gradient.mul_scalar(1.0 - beta_1);
-                (kept.steps + 1, first, second)
-            }
-        };
-        let corrections = self.betas.map(|beta| 1.0 - beta.powf(f64::from(steps)));
-        let denominator = second.clone().sqrt().mul_scalar(1.0 / corrections[1].sqrt()).add_scalar(self.eps);
-        let update = (first.clone() / denominator).mul_scalar(lr / corrections[0]);
-        let value = match self.weight_decay {
-            0.0 => value,
-            decay => value.mul_scalar(1.0 - lr * decay),
-        };
+        let kept = self.moments.remove(&id).unwrap_or_else(|| Moments {
+            steps: 0,
+            first: gradient.zeros_like(),
+            second: gradient.zeros_like(),
+        });
+        let steps = kept.steps + 1;
+        let step =
+            AdamWStep { lr, betas: self.betas, eps: self.eps, weight_decay: self.weight_decay, step: steps };
+        let [value, first, second] = adamw([value, gradient, kept.first, kept.second], &step);
         self.moments.insert(id, Moments { steps, first, second });
-        (value - update).reshape(shape)
+        value.reshape(shape)
     }
 }
 

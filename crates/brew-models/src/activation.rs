@@ -3,7 +3,8 @@
 use burn::tensor::{Tensor, activation, backend::Backend};
 use serde::{Deserialize, Serialize};
 
-use crate::exact::{gelu, silu};
+use brew_kernels::gelu;
+use brew_kernels::plain::silu;
 
 /// `hidden_act` of a Hugging Face `config.json`: what stands between the two layers of a feed-forward block; also what
 /// stands after the dense layer of a head.

@@ -1,11 +1,12 @@
 //! Multi-head self-attention.
 
+use brew_kernels::{DropoutMask, attention, softmax};
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::dropout::Dropout;
-use crate::exact::{LayerNorm, softmax};
+use crate::fused::{LayerNorm, linear};
 use crate::init::Builder;
 use crate::packing::Layout;
 use crate::{Architecture, EncoderConfig, ModelError, OutputRequest};
@@ -80,37 +81,59 @@ impl<B: Backend> SelfAttention<B> {
         request: OutputRequest,
         dropout: &mut Dropout,
     ) -> (Tensor<B, 2>, AttentionFeatures<B>) {
-        let (batch, length) = (layout.batch, layout.length);
+        let query = linear(&self.query, x.clone());
+        let key = linear(&self.key, x.clone());
+        let value = linear(&self.value, x.clone());
         let [_, hidden] = x.dims();
-        let head_size = hidden / self.heads;
-        let padded = |rows| layout.unpack(rows).reshape([batch, length, hidden]);
-        let by_head = |padded: Tensor<B, 3>| padded.reshape([batch, length, self.heads, head_size]);
-        let keep = |padded: &Tensor<B, 3>| request.queries_keys_values.then(|| padded.clone());
+        let padded = |rows: &Tensor<B, 2>| {
+            let keep = |rows: &Tensor<B, 2>| layout.unpack(rows.clone());
+            request.queries_keys_values.then(|| keep(rows).reshape([layout.batch, layout.length, hidden]))
+        };
+        let mut features = AttentionFeatures {
+            probabilities: None,
+            scores: None,
+            queries: padded(&query),
+            keys: padded(&key),
+            values: padded(&value),
+        };
+        let mask = dropout.next(self.probs_dropout);
+        let shows_weights = request.attentions || request.attention_scores;
+        let fused = match &layout.sequences {
+            Some(sequences) if !shows_weights => attention(query, key, value, sequences, self.heads, mask),
+            _ => Err([query, key, value]),
+        };
+        let context =
+            fused.unwrap_or_else(|inputs| self.attend(inputs, layout, request, mask, &mut features));
+        let output = linear(&self.output, context);
+        (self.layer_norm.end(output, x, dropout, self.hidden_dropout), features)
+    }
 
+    /// The context of all rows, by way of the padded batch.
+    fn attend(
+        &self,
+        inputs: [Tensor<B, 2>; 3],
+        layout: &Layout<B>,
+        request: OutputRequest,
+        mask: Option<DropoutMask>,
+        features: &mut AttentionFeatures<B>,
+    ) -> Tensor<B, 2> {
+        let (batch, length) = (layout.batch, layout.length);
+        let [_, hidden] = inputs[0].dims();
+        let head_size = hidden / self.heads;
+        let by_head = |rows| layout.unpack(rows).reshape([batch, length, self.heads, head_size]);
+        let [query, key, value] = inputs;
         // Scaling the queries touches rows·hidden numbers, the scores batch·heads·length².
         let scale = 1.0 / (head_size as f64).sqrt();
-        let query = self.query.forward(x.clone());
-        let queries = request.queries_keys_values.then(|| padded(query.clone()));
-        let query = by_head(padded(query.mul_scalar(scale))).swap_dims(1, 2);
-        let key = padded(self.key.forward(x.clone()));
-        let value = padded(self.value.forward(x.clone()));
-        let (keys, values) = (keep(&key), keep(&value));
-
+        let query = by_head(query.mul_scalar(scale)).swap_dims(1, 2);
         let scores = query.matmul(by_head(key).permute([0, 2, 3, 1]));
-        let kept_scores = request.attention_scores.then(|| scores.clone());
-        let probabilities = dropout.apply(softmax(scores + layout.mask.clone(), 3), self.probs_dropout);
-        let kept_probabilities = request.attentions.then(|| probabilities.clone());
+        features.scores = request.attention_scores.then(|| scores.clone());
+        let mut probabilities = softmax(scores + layout.mask.clone());
+        if let Some(mask) = mask {
+            probabilities = brew_kernels::dropout(probabilities, mask);
+        }
+        features.probabilities = request.attentions.then(|| probabilities.clone());
         let context = probabilities.matmul(by_head(value).swap_dims(1, 2)).swap_dims(1, 2);
-        let context = layout.pack(context.reshape([batch * length, hidden]));
-        let output = dropout.apply(self.output.forward(context), self.hidden_dropout);
-        let features = AttentionFeatures {
-            probabilities: kept_probabilities,
-            scores: kept_scores,
-            queries,
-            keys,
-            values,
-        };
-        (self.layer_norm.forward(output + x), features)
+        layout.pack(context.reshape([batch * length, hidden]))
     }
 }
 

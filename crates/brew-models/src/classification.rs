@@ -7,6 +7,7 @@ use burn::tensor::{TensorData, backend::Backend};
 
 use crate::dropout::Dropout;
 use crate::encoder::Encoder;
+use crate::fused::linear;
 use crate::head::{self, Pooler, StudentHead};
 use crate::init::{Builder, Initialiser, ParameterSource};
 use crate::{
@@ -176,7 +177,7 @@ impl<B: Backend> SequenceClassifier<B> {
         if let Some(pooler) = &self.pooler {
             texts = pooler.forward(texts, &mut dropout);
         }
-        let logits = self.classifier.forward(dropout.apply(texts, self.dropout));
+        let logits = linear(&self.classifier, dropout.apply(texts, self.dropout));
         ModelOutput { logits, encoder: encoded.output }
     }
 }

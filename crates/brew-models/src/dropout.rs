@@ -1,7 +1,8 @@
 //! Dropout whose masks are a function of a key and of the place in the forward pass.
 
+use brew_kernels::DropoutMask;
 use brew_random::Key;
-use burn::tensor::{Tensor, TensorData, backend::Backend};
+use burn::tensor::{Tensor, backend::Backend};
 
 use crate::Mode;
 
@@ -26,16 +27,18 @@ impl Dropout {
 
     /// Inverted dropout: each element is 0 with probability `rate`, else scaled by `1/(1 - rate)`.
     pub(crate) fn apply<B: Backend, const D: usize>(&mut self, x: Tensor<B, D>, rate: f64) -> Tensor<B, D> {
+        match self.next(rate) {
+            Some(mask) => brew_kernels::dropout(x, mask),
+            None => x,
+        }
+    }
+
+    /// The next site's mask, if it drops anything.
+    pub(crate) fn next(&mut self, rate: f64) -> Option<DropoutMask> {
         let site = self.site;
         self.site += 1;
-        let Some(key) = self.key else { return x };
-        if rate == 0.0 {
-            return x;
-        }
-        let shape = x.shape();
-        let mask = key.index(site).dropout_mask(shape.num_elements(), rate);
-        let mask = Tensor::from_data(TensorData::new(mask, shape), &x.device());
-        x * mask
+        let key = self.key.filter(|_| rate > 0.0)?;
+        Some(DropoutMask { key: key.index(site), rate })
     }
 }
 

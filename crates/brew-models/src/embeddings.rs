@@ -5,7 +5,7 @@ use burn::nn::{Embedding, Linear};
 use burn::tensor::{Int, Tensor, backend::Backend};
 
 use crate::dropout::Dropout;
-use crate::exact::LayerNorm;
+use crate::fused::{LayerNorm, linear};
 use crate::init::Builder;
 use crate::names::projection_name;
 use crate::packing::Layout;
@@ -98,7 +98,7 @@ impl<B: Backend> Embeddings<B> {
         }
         rows = dropout.apply(rows, self.dropout);
         match &self.projection {
-            Some(projection) => projection.forward(rows),
+            Some(projection) => linear(projection, rows),
             None => rows,
         }
     }

@@ -4,10 +4,11 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::exact::sigmoid;
+use crate::fused::linear;
 use crate::init::Builder;
 use crate::packing::Layout;
 use crate::{Activation, EncoderConfig, ModelError};
+use brew_kernels::plain::sigmoid;
 
 /// One direction of a GRU (Cho et al., <https://arxiv.org/abs/1406.1078>) in the form of PyTorch's `nn.GRU`, whose
 /// reset gate acts on the product with the state, its bias included:
@@ -70,7 +71,7 @@ impl<B: Backend> GruDirection<B> {
     fn run(&self, x: Tensor<B, 2>, layout: &Layout<B>, reverse: bool) -> (Tensor<B, 2>, Tensor<B, 2>) {
         let (batch, length) = (layout.batch, layout.length);
         let [hidden, gates] = self.hidden.weight.dims();
-        let products = layout.unpack(self.input.forward(x));
+        let products = layout.unpack(linear(&self.input, x));
         let by_time = products.reshape([batch, length, gates]).swap_dims(0, 1);
         let of_gates = steps(by_time.clone().narrow(2, 0, 2 * hidden));
         let of_candidates = steps(by_time.narrow(2, 2 * hidden, hidden));
@@ -78,7 +79,7 @@ impl<B: Backend> GruDirection<B> {
         let mut states = Vec::with_capacity(length);
         for step in 0..length {
             let time = if reverse { length - 1 - step } else { step };
-            let product = self.hidden.forward(state.clone());
+            let product = linear(&self.hidden, state.clone());
             let both = sigmoid(of_gates[time].clone() + product.clone().narrow(1, 0, 2 * hidden));
             let reset = both.clone().narrow(1, 0, hidden);
             let mut keep = both.narrow(1, hidden, hidden);
@@ -126,7 +127,7 @@ impl<B: Backend> BiGru<B> {
     /// # Shapes
     /// - states: `[rows, 2 · hidden]`, output: `[rows, hidden]`
     pub(crate) fn project(&self, states: Tensor<B, 2>) -> Tensor<B, 2> {
-        self.activation.forward(self.dense.forward(states))
+        self.activation.forward(linear(&self.dense, states))
     }
 }
 

@@ -9,6 +9,7 @@ use burn::tensor::backend::{Backend, BackendTypes};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::dropout::Dropout;
+use crate::fused::linear;
 use crate::init::{Builder, Initialiser, ParameterSource};
 use crate::names::{ParameterSpec, parameter_specs};
 use crate::state::{check_shapes, read_parameters, transpose};
@@ -97,7 +98,7 @@ impl<B: Backend> Pooler<B> {
             Some(rate) => dropout.apply(texts, rate),
             None => texts,
         };
-        self.activation.forward(self.dense.forward(texts))
+        self.activation.forward(linear(&self.dense, texts))
     }
 }
 

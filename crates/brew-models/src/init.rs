@@ -7,7 +7,7 @@ use burn::module::Param;
 use burn::nn::{Embedding, Linear};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use crate::exact::LayerNorm;
+use crate::fused::LayerNorm;
 use crate::names::{ParameterSpec, Role};
 use crate::{EncoderConfig, Head, ModelError};
 

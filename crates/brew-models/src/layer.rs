@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, backend::Backend};
 
 use crate::attention::{AttentionFeatures, SelfAttention};
 use crate::dropout::Dropout;
-use crate::exact::LayerNorm;
+use crate::fused::{LayerNorm, linear};
 use crate::init::Builder;
 use crate::packing::Layout;
 use crate::{Activation, Architecture, EncoderConfig, ModelError, OutputRequest};
@@ -44,9 +44,8 @@ impl<B: Backend> FeedForward<B> {
     /// # Shapes
     /// - `x`, output: `[tokens, hidden]`
     fn forward(&self, x: Tensor<B, 2>, dropout: &mut Dropout) -> Tensor<B, 2> {
-        let wide = self.activation.forward(self.intermediate.forward(x.clone()));
-        let output = dropout.apply(self.output.forward(wide), self.dropout);
-        self.layer_norm.forward(output + x)
+        let wide = self.activation.forward(linear(&self.intermediate, x.clone()));
+        self.layer_norm.end(linear(&self.output, wide), x, dropout, self.dropout)
     }
 }
 

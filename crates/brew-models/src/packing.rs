@@ -1,5 +1,6 @@
 //! How a batch's tokens stand in rows: padded, or packed without the padding.
 
+use brew_kernels::Sequences;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 /// The rows of a batch on their way through the encoder, and the mask of its attention.
@@ -20,6 +21,8 @@ pub(crate) struct Layout<B: Backend> {
     pub(crate) tokens: Tensor<B, 2>,
     /// Whether every position is known to be a token.
     pub(crate) is_full: bool,
+    /// Where the sequences stand in the rows, if those hold tokens alone.
+    pub(crate) sequences: Option<Sequences>,
     packing: Option<Packing<B>>,
 }
 
@@ -46,7 +49,10 @@ impl<B: Backend> Layout<B> {
         assert!(length > 0, "a batch of sequences without any position");
         let packing = lengths.and_then(|lengths| Packing::new(lengths, batch, length, &mask.device()));
         let is_full = lengths.is_some_and(|lengths| lengths.iter().all(|&count| count == length));
-        Self { batch, length, mask: additive_mask(mask.clone()), tokens: mask, is_full, packing }
+        let sequences = lengths
+            .filter(|lengths| !lengths.contains(&0))
+            .map(|lengths| Sequences { lengths: lengths.to_vec(), padded: length });
+        Self { batch, length, mask: additive_mask(mask.clone()), tokens: mask, is_full, sequences, packing }
     }
 
     /// Whether there may be rows of padding.

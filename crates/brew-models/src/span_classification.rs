@@ -7,6 +7,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use crate::dropout::Dropout;
 use crate::encoder::Encoder;
+use crate::fused::linear;
 use crate::head::{self, StudentHead};
 use crate::init::{Builder, Initialiser, ParameterSource};
 use crate::{
@@ -116,7 +117,7 @@ impl<B: Backend> SpanClassifier<B> {
         let mut dropout = Dropout::new(mode);
         let encoded = self.encoder.forward_with(input, request, &mut dropout);
         let rows = dropout.apply(encoded.output.last_hidden.clone(), self.dropout);
-        let both = encoded.layout.unpack(self.qa_outputs.forward(rows));
+        let both = encoded.layout.unpack(linear(&self.qa_outputs, rows));
         let of = |end: usize| both.clone().narrow(1, end, 1).reshape([batch, length]);
         SpanOutput { start_logits: of(0), end_logits: of(1), encoder: encoded.output }
     }

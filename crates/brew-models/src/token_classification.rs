@@ -7,6 +7,7 @@ use burn::tensor::{TensorData, backend::Backend};
 
 use crate::dropout::Dropout;
 use crate::encoder::Encoder;
+use crate::fused::linear;
 use crate::head::{self, StudentHead};
 use crate::init::{Builder, Initialiser, ParameterSource};
 use crate::{
@@ -103,7 +104,7 @@ impl<B: Backend> TokenClassifier<B> {
         let mut dropout = Dropout::new(mode);
         let encoded = self.encoder.forward_with(input, request, &mut dropout);
         let rows = dropout.apply(encoded.output.last_hidden.clone(), self.dropout);
-        let logits = encoded.layout.unpack(self.classifier.forward(rows));
+        let logits = encoded.layout.unpack(linear(&self.classifier, rows));
         ModelOutput { logits: logits.reshape([batch as i64, length as i64, -1]), encoder: encoded.output }
     }
 }

@@ -85,21 +85,70 @@ impl Key {
     /// # Panics
     /// If `rate` is not in `[0, 1)`.
     pub fn dropout_mask(self, len: usize, rate: f64) -> Vec<f32> {
-        assert!((0.0..1.0).contains(&rate), "dropout rate {rate} is not in [0, 1)");
-        let threshold = ((rate * 65536.0).round() as u64).min(65535);
-        let scale = (65536.0 / (65536 - threshold) as f64) as f32;
-        let mut mask = Vec::with_capacity(len + 3);
-        let mut position = 0;
-        while mask.len() < len {
-            let word = self.word(position);
-            position += 1;
-            for lane in 0..4 {
-                let kept = (word >> (16 * lane)) & 0xffff >= threshold;
-                mask.push(if kept { scale } else { 0.0 });
-            }
-        }
-        mask.truncate(len);
+        let mut mask = vec![1.0; len];
+        self.dropout(rate).apply(0, &mut mask);
         mask
+    }
+
+    /// The same mask, to be applied part by part.
+    ///
+    /// # Panics
+    /// If `rate` is not in `[0, 1)`.
+    pub fn dropout(self, rate: f64) -> Dropout {
+        assert!((0.0..1.0).contains(&rate), "dropout rate {rate} is not in [0, 1)");
+        let threshold = ((rate * 65536.0).round() as u32).min(65535);
+        let scale = (65536.0 / f64::from(65536 - threshold)) as f32;
+        Dropout { key: self, threshold: threshold as u16, scale }
+    }
+}
+
+/// An inverted-dropout mask: [`Key::dropout`].
+#[derive(Debug, Clone, Copy)]
+pub struct Dropout {
+    key: Key,
+    threshold: u16,
+    scale: f32,
+}
+
+/// How many words are drawn at once, each for four elements.
+const WORDS: usize = 8;
+
+impl Dropout {
+    /// Applies the part of the mask that begins with element `start` to as many numbers.
+    ///
+    /// Inlined, so that whoever compiles it for wider vectors has them here, too.
+    #[inline(always)]
+    pub fn apply(&self, start: usize, values: &mut [f32]) {
+        let before = start.next_multiple_of(4 * WORDS).min(start + values.len()) - start;
+        let (head, rest) = values.split_at_mut(before);
+        self.apply_some(start, head);
+        let mut at = start + before;
+        let mut blocks = rest.chunks_exact_mut(4 * WORDS);
+        for block in &mut blocks {
+            let mut bytes = [0_u8; 8 * WORDS];
+            for (number, bytes) in bytes.chunks_exact_mut(8).enumerate() {
+                bytes.copy_from_slice(&self.key.word((at / 4 + number) as u64).to_le_bytes());
+            }
+            for (lane, value) in block.iter_mut().enumerate() {
+                let bits = u16::from_le_bytes([bytes[2 * lane], bytes[2 * lane + 1]]);
+                *value *= self.factor(bits);
+            }
+            at += 4 * WORDS;
+        }
+        self.apply_some(at, blocks.into_remainder());
+    }
+
+    #[inline(always)]
+    fn apply_some(&self, start: usize, values: &mut [f32]) {
+        for (at, value) in (start..).zip(values) {
+            let word = self.key.word((at / 4) as u64);
+            *value *= self.factor((word >> (16 * (at % 4))) as u16);
+        }
+    }
+
+    #[inline(always)]
+    fn factor(&self, bits: u16) -> f32 {
+        if bits >= self.threshold { self.scale } else { 0.0 }
     }
 }
 

@@ -1,29 +1,25 @@
-//! Functions of Burn's whose gradients, on some backends, are approximations, written so that they are not.
+//! The formulas in Burn's operations, for every backend: what a kernel has to agree with.
 //!
-//! The gradient of a division takes `recip`, which ndarray computes to four or five digits, at some places in
-//! memory and not at others; here nothing is divided where gradients flow. On a backend without gradients
-//! Burn's own functions serve, which some backends fuse.
+//! Some of Burn's functions have gradients that are approximations on some backends. The gradient of a division
+//! takes `recip`, which ndarray computes to four or five digits, at some places in memory and not at others; here
+//! nothing is divided where gradients flow. On a backend without gradients Burn's own functions serve, which some
+//! backends fuse.
 
-use burn::module::{Module, Param};
-use burn::tensor::{Tensor, TensorPrimitive, activation, backend::Backend};
+use brew_random::Key;
+use burn::tensor::{Tensor, TensorData, activation, backend::Backend};
 
-/// `exp(x) / Σ exp(x)` along a dimension.
-///
-/// # Shapes
-/// - input and output: any, the same.
-pub(crate) fn softmax<B: Backend, const D: usize>(x: Tensor<B, D>, dim: usize) -> Tensor<B, D> {
-    if !B::ad_enabled(&x.device()) {
-        return activation::softmax(x, dim);
-    }
-    let exponentials = (x.clone() - x.detach().max_dim(dim)).exp();
-    // `powf_scalar(-1.0)` would be `recip`.
-    let inverse = exponentials.clone().sum_dim(dim).powf_scalar(-0.5).square();
-    exponentials * inverse
+/// What one dropout drops: an element's fate is a function of the key and of its place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DropoutMask {
+    /// Whose words decide.
+    pub key: Key,
+    /// The probability of being dropped, in `[0, 1)`.
+    pub rate: f64,
 }
 
-/// `x·Φ(x)` with the exact error function: Burn's own has, on most backends, the derivative of the tanh
-/// approximation, off by up to 9e-4.
-pub(crate) fn gelu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+/// See [`crate::gelu`]. Burn's own has, on most backends, the derivative of the tanh approximation, off by up to
+/// 9e-4.
+pub fn gelu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     if !B::ad_enabled(&x.device()) {
         return activation::gelu(x);
     }
@@ -31,52 +27,65 @@ pub(crate) fn gelu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> 
     x * gate
 }
 
+/// See [`crate::linear`].
+pub fn linear<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>, bias: Option<Tensor<B, 1>>) -> Tensor<B, 2> {
+    let product = x.matmul(weight);
+    match bias {
+        Some(bias) => product + bias.unsqueeze_dim(0),
+        None => product,
+    }
+}
+
+/// See [`crate::layer_norm`].
+pub fn layer_norm<B: Backend>(
+    x: Tensor<B, 2>,
+    gamma: Tensor<B, 1>,
+    beta: Tensor<B, 1>,
+    epsilon: f64,
+) -> Tensor<B, 2> {
+    if !B::ad_enabled(&x.device()) {
+        let [x, gamma, beta] = [crate::primitive(x), crate::primitive(gamma), crate::primitive(beta)];
+        return crate::tensor(B::layer_norm(x, gamma, Some(beta), epsilon));
+    }
+    let centred = x.clone() - x.mean_dim(1);
+    let variance = centred.clone().square().mean_dim(1);
+    let scale = variance.add_scalar(epsilon).powf_scalar(-0.5);
+    centred * scale * gamma.unsqueeze_dim(0) + beta.unsqueeze_dim(0)
+}
+
+/// See [`crate::dropout`].
+pub fn dropout<B: Backend, const D: usize>(x: Tensor<B, D>, mask: DropoutMask) -> Tensor<B, D> {
+    let shape = x.shape();
+    let values = mask.key.dropout_mask(shape.num_elements(), mask.rate);
+    let values = Tensor::from_data(TensorData::new(values, shape), &x.device());
+    x * values
+}
+
+/// See [`crate::softmax`].
+pub fn softmax<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+    if !B::ad_enabled(&x.device()) {
+        return activation::softmax(x, D - 1);
+    }
+    let exponentials = (x.clone() - x.detach().max_dim(D - 1)).exp();
+    // `powf_scalar(-1.0)` would be `recip`.
+    let inverse = exponentials.clone().sum_dim(D - 1).powf_scalar(-0.5).square();
+    exponentials * inverse
+}
+
 /// `1 / (1 + exp(-x))`, as `(1 + tanh(x/2))/2`: neither value nor gradient divides.
-pub(crate) fn sigmoid<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+///
+/// # Shapes
+/// - input and output: any, the same.
+pub fn sigmoid<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     x.mul_scalar(0.5).tanh().add_scalar(1.0).mul_scalar(0.5)
 }
 
 /// `x·σ(x)`.
-pub(crate) fn silu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+///
+/// # Shapes
+/// - input and output: any, the same.
+pub fn silu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     x.clone() * sigmoid(x)
-}
-
-/// Normalisation of each row to mean 0 and variance 1, then a scale and a shift (Ba et al.,
-/// <https://arxiv.org/abs/1607.06450>).
-#[derive(Module, Debug)]
-pub struct LayerNorm<B: Backend> {
-    /// The scale, `[width]`.
-    pub gamma: Param<Tensor<B, 1>>,
-    /// The shift, `[width]`.
-    pub beta: Param<Tensor<B, 1>>,
-    /// Added to the variance.
-    #[module(skip)]
-    pub epsilon: f64,
-}
-
-impl<B: Backend> LayerNorm<B> {
-    /// Normalises each row.
-    ///
-    /// # Shapes
-    /// - input and output: `[rows, width]`
-    pub fn forward(&self, x: Tensor<B, 2>) -> Tensor<B, 2> {
-        let (gamma, beta) = (self.gamma.val(), self.beta.val());
-        if !B::ad_enabled(&x.device()) {
-            let primitive = |tensor: Tensor<B, 1>| tensor.into_primitive().tensor();
-            let (gamma, beta) = (primitive(gamma), primitive(beta));
-            let x = x.into_primitive().tensor();
-            return Tensor::from_primitive(TensorPrimitive::Float(B::layer_norm(
-                x,
-                gamma,
-                Some(beta),
-                self.epsilon,
-            )));
-        }
-        let centred = x.clone() - x.mean_dim(1);
-        let variance = centred.clone().square().mean_dim(1);
-        let scale = variance.add_scalar(self.epsilon).powf_scalar(-0.5);
-        centred * scale * gamma.unsqueeze_dim(0) + beta.unsqueeze_dim(0)
-    }
 }
 
 #[cfg(test)]
@@ -92,9 +101,9 @@ mod tests {
         Tensor::from_data(TensorData::new(values, shape), &Default::default())
     }
 
-    fn norm<B: Backend>() -> LayerNorm<B> {
-        let vector = |salt| Param::from_tensor(numbers::<B>(salt, [1, 64]).squeeze_dim(0));
-        LayerNorm { gamma: vector(1), beta: vector(2), epsilon: 1e-12 }
+    fn norm<B: Backend>(x: Tensor<B, 2>) -> Tensor<B, 2> {
+        let vector = |salt| numbers::<B>(salt, [1, 64]).squeeze_dim(0);
+        layer_norm(x, vector(1), vector(2), 1e-12)
     }
 
     /// The gradient of Σ w·f(x), where w is fixed.
@@ -122,7 +131,7 @@ mod tests {
                 s.iter().zip(w).map(|(s, w)| (s * (w - mean)) as f32).collect::<Vec<_>>()
             })
             .collect();
-        assert_close(&gradient(|x| softmax(x, 1)), &expected, 2e-6, 1e-8, "gradient of softmax");
+        assert_close(&gradient(|x| softmax(x)), &expected, 2e-6, 1e-8, "gradient of softmax");
     }
 
     /// In double precision: `w·s·(1 − s)`, and `w·(s + x·s·(1 − s))`.
@@ -158,13 +167,7 @@ mod tests {
                 g.iter().zip(&hat).map(one).collect::<Vec<_>>()
             })
             .collect();
-        assert_close(
-            &gradient(|x| norm().forward(x)),
-            &expected,
-            2e-6,
-            2e-6,
-            "gradient of the normalisation",
-        );
+        assert_close(&gradient(|x| norm(x)), &expected, 2e-6, 2e-6, "gradient of the normalisation");
     }
 
     #[test]
@@ -174,9 +177,9 @@ mod tests {
         let without = |x: Tensor<TestBackend, 2>| x.into_data().to_vec::<f32>().unwrap();
         let tracked = || Tensor::<TestAutodiffBackend, 2>::from_inner(x());
         for (found, expected, name) in [
-            (with(softmax(tracked(), 1)), without(softmax(x(), 1)), "softmax"),
+            (with(softmax(tracked())), without(softmax(x())), "softmax"),
             (with(gelu(tracked())), without(gelu(x())), "gelu"),
-            (with(norm().forward(tracked())), without(norm().forward(x())), "normalisation"),
+            (with(norm(tracked())), without(norm(x())), "normalisation"),
         ] {
             assert_close(&found, &expected, 2e-6, 1e-6, name);
         }

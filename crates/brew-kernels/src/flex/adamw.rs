@@ -1,0 +1,80 @@
+use burn::tensor::{DType, TensorMetadata, backend::Backend};
+use burn_flex::FlexTensor;
+use rayon::prelude::*;
+
+use super::storage::values;
+use super::vector::{is_supported, with_vectors};
+use super::{contiguous, is, same};
+use crate::AdamWStep;
+
+/// How many numbers a thread takes at once: its four slices stay in the second-level cache.
+const BLOCK: usize = 32 * 1024;
+
+/// [`crate::adamw`] on tensors of flex; gives others back.
+pub(crate) fn adamw<B: Backend>(
+    inputs: [B::FloatTensorPrimitive; 4],
+    step: &AdamWStep,
+) -> Result<[B::FloatTensorPrimitive; 3], [B::FloatTensorPrimitive; 4]> {
+    let are_f32 = inputs.iter().all(|input| input.dtype() == DType::F32);
+    if !is_supported() || !are_f32 || !is::<B, FlexTensor>() {
+        return Err(inputs);
+    }
+    let [value, gradient, first, second] = inputs.map(|input| contiguous(same(input)));
+    Ok(stepped([value, first, second], &gradient, step).map(same))
+}
+
+/// Parameter and moments, overwritten where nobody else holds them.
+fn stepped(mut state: [FlexTensor; 3], gradient: &FlexTensor, step: &AdamWStep) -> [FlexTensor; 3] {
+    let constants = Constants::new(step);
+    let gradient = values(gradient);
+    let [value, first, second] = state.each_mut().map(|tensor| tensor.storage_mut::<f32>());
+    let lengths = [value.len(), first.len(), second.len()];
+    assert_eq!(lengths, [gradient.len(); 3], "a parameter, its gradient and moments differ in size");
+    value
+        .par_chunks_mut(BLOCK)
+        .zip(first.par_chunks_mut(BLOCK))
+        .zip(second.par_chunks_mut(BLOCK))
+        .zip(gradient.par_chunks(BLOCK))
+        .for_each(|(((value, first), second), gradient)| {
+            with_vectors(|| constants.step(value, first, second, gradient));
+        });
+    state
+}
+
+/// The numbers of a step as its loop needs them.
+struct Constants {
+    keep: [f32; 2],
+    add: [f32; 2],
+    decay: f32,
+    rate: f32,
+    inverse: f32,
+    eps: f32,
+}
+
+impl Constants {
+    fn new(step: &AdamWStep) -> Self {
+        let corrections = step.corrections();
+        Self {
+            keep: step.betas.map(|beta| beta as f32),
+            add: step.betas.map(|beta| (1.0 - beta) as f32),
+            decay: (1.0 - step.lr * step.weight_decay) as f32,
+            rate: (step.lr / corrections[0]) as f32,
+            inverse: (1.0 / corrections[1].sqrt()) as f32,
+            eps: step.eps as f32,
+        }
+    }
+
+    #[inline(always)]
+    fn step(&self, value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+        let count = gradient.len();
+        let (value, first, second) = (&mut value[..count], &mut first[..count], &mut second[..count]);
+        for at in 0..count {
+            let gradient = gradient[at];
+            let m = first[at] * self.keep[0] + gradient * self.add[0];
+            let v = second[at] * self.keep[1] + gradient * gradient * self.add[1];
+            let update = m / (v.sqrt() * self.inverse + self.eps) * self.rate;
+            (first[at], second[at]) = (m, v);
+            value[at] = value[at] * self.decay - update;
+        }
+    }
+}

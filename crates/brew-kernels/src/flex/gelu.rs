@@ -1,0 +1,66 @@
+use burn::tensor::TensorMetadata;
+use burn_flex::FlexTensor;
+
+use super::Operation;
+use super::rows::each_block;
+use super::storage::{from_values, own, values};
+use super::vector::{normal, with_vectors};
+
+/// See [`crate::gelu`].
+#[derive(Debug, Clone)]
+pub(crate) struct Gelu;
+
+/// 1 / √(2π).
+const DENSITY: f32 = 0.398_942_3;
+
+impl Operation<1> for Gelu {
+    type Saved = FlexTensor;
+
+    fn forward(&self, [x]: [FlexTensor; 1], keep: bool) -> (FlexTensor, Option<FlexTensor>) {
+        if !keep {
+            return (
+                own(x, |values| drop(each_block(values, 1, |_, values| with_vectors(|| in_place(values))))),
+                None,
+            );
+        }
+        let mut output = vec![0.0; values(&x).len()];
+        each_block(&mut output, 1, |start, output| {
+            let input = &values(&x)[start..start + output.len()];
+            with_vectors(|| forward(input, output));
+        });
+        (from_values(output, x.shape()), Some(x))
+    }
+
+    fn backward(&self, x: FlexTensor, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        let gradient = own(gradient, |gradient| {
+            each_block(gradient, 1, |start, gradient| {
+                let input = &values(&x)[start..start + gradient.len()];
+                with_vectors(|| backward(input, gradient));
+            });
+        });
+        [Some(gradient)]
+    }
+}
+
+#[inline(always)]
+fn in_place(values: &mut [f32]) {
+    for value in values {
+        *value *= normal(*value).0;
+    }
+}
+
+#[inline(always)]
+fn forward(input: &[f32], output: &mut [f32]) {
+    for (output, x) in output.iter_mut().zip(input) {
+        *output = x * normal(*x).0;
+    }
+}
+
+/// `Φ(x) + x·φ(x)`.
+#[inline(always)]
+fn backward(input: &[f32], gradient: &mut [f32]) {
+    for (gradient, x) in gradient.iter_mut().zip(input) {
+        let (below, bell) = normal(*x);
+        *gradient *= (x * DENSITY).mul_add(bell, below);
+    }
+}

@@ -1,0 +1,189 @@
+use burn::tensor::TensorMetadata;
+use burn_flex::FlexTensor;
+
+use super::Operation;
+use super::dropout::drop_some;
+use super::rows::{each_block, sum_of};
+use super::storage::{from_values, own, values, vector, width};
+use super::vector::{sum, with_vectors};
+use crate::DropoutMask;
+
+/// See [`crate::layer_norm`].
+#[derive(Debug, Clone)]
+pub(crate) struct LayerNorm {
+    pub(crate) epsilon: f64,
+}
+
+/// See [`crate::residual_layer_norm`].
+#[derive(Debug, Clone)]
+pub(crate) struct ResidualLayerNorm {
+    pub(crate) epsilon: f64,
+    pub(crate) dropout: Option<DropoutMask>,
+}
+
+/// What a normalisation keeps: the rows as they came in, and of each its mean and `1/σ`.
+#[derive(Debug, Clone)]
+pub(crate) struct Normalised {
+    rows: FlexTensor,
+    moments: Vec<[f32; 2]>,
+    gamma: FlexTensor,
+}
+
+impl Operation<3> for LayerNorm {
+    type Saved = Normalised;
+
+    fn forward(&self, [x, gamma, beta]: [FlexTensor; 3], keep: bool) -> (FlexTensor, Option<Normalised>) {
+        normalise(x, gamma, &beta, self.epsilon, keep)
+    }
+
+    fn backward(
+        &self,
+        saved: Normalised,
+        gradient: FlexTensor,
+        wanted: [bool; 3],
+    ) -> [Option<FlexTensor>; 3] {
+        let [of_rows, of_gamma, of_beta] = gradients(&saved, gradient);
+        let [rows, gamma, beta] = wanted;
+        [rows.then_some(of_rows), gamma.then_some(of_gamma), beta.then_some(of_beta)]
+    }
+}
+
+impl Operation<4> for ResidualLayerNorm {
+    type Saved = Normalised;
+
+    fn forward(&self, inputs: [FlexTensor; 4], keep: bool) -> (FlexTensor, Option<Normalised>) {
+        let [x, residual, gamma, beta] = inputs;
+        assert_eq!(x.shape(), residual.shape(), "what is added has another shape");
+        let sums = own(x, |x| {
+            each_block(x, 1, |start, x| {
+                if let Some(mask) = self.dropout {
+                    drop_some(mask, start, x);
+                }
+                let residual = &values(&residual)[start..start + x.len()];
+                with_vectors(|| add(x, residual));
+            });
+        });
+        normalise(sums, gamma, &beta, self.epsilon, keep)
+    }
+
+    fn backward(
+        &self,
+        saved: Normalised,
+        gradient: FlexTensor,
+        wanted: [bool; 4],
+    ) -> [Option<FlexTensor>; 4] {
+        let [of_rows, of_gamma, of_beta] = gradients(&saved, gradient);
+        let [x, residual, gamma, beta] = wanted;
+        let of_x = x.then(|| match self.dropout {
+            Some(mask) => own(of_rows.clone(), |values| {
+                each_block(values, 1, |start, values| drop_some(mask, start, values));
+            }),
+            None => of_rows.clone(),
+        });
+        [of_x, residual.then_some(of_rows), gamma.then_some(of_gamma), beta.then_some(of_beta)]
+    }
+}
+
+fn normalise(
+    x: FlexTensor,
+    gamma: FlexTensor,
+    beta: &FlexTensor,
+    epsilon: f64,
+    keep: bool,
+) -> (FlexTensor, Option<Normalised>) {
+    let width = width(&x);
+    let (scale, shift) = (values(&gamma), values(beta));
+    assert!(scale.len() == width && shift.len() == width, "the rows are as wide as neither scale nor shift");
+    let of_block = |input: Option<&[f32]>, output: &mut [f32]| {
+        let mut moments = Vec::with_capacity(output.len() / width);
+        with_vectors(|| {
+            for at in (0..output.len()).step_by(width) {
+                let output = &mut output[at..at + width];
+                if let Some(input) = input {
+                    output.copy_from_slice(&input[at..at + width]);
+                }
+                moments.push(normalise_row(output, scale, shift, epsilon as f32));
+            }
+        });
+        moments
+    };
+    if !keep {
+        let output = own(x, |x| drop(each_block(x, width, |_, output| of_block(None, output))));
+        return (output, None);
+    }
+    let mut output = vec![0.0; values(&x).len()];
+    let moments = each_block(&mut output, width, |first, output| {
+        let start = first * width;
+        of_block(Some(&values(&x)[start..start + output.len()]), output)
+    });
+    let output = from_values(output, x.shape());
+    (output, Some(Normalised { rows: x, moments: moments.into_iter().flatten().collect(), gamma }))
+}
+
+/// The gradients of rows, scale and shift.
+fn gradients(saved: &Normalised, gradient: FlexTensor) -> [FlexTensor; 3] {
+    let width = width(&saved.rows);
+    let (rows, scale) = (values(&saved.rows), values(&saved.gamma));
+    let mut parts = Vec::new();
+    let of_rows = own(gradient, |gradient| {
+        parts = each_block(gradient, width, |first, gradient| {
+            let mut sums = vec![0.0; 2 * width];
+            let (of_gamma, of_beta) = sums.split_at_mut(width);
+            with_vectors(|| {
+                for (number, gradient) in gradient.chunks_exact_mut(width).enumerate() {
+                    let row = first + number;
+                    let input = &rows[row * width..(row + 1) * width];
+                    row_gradient(input, saved.moments[row], scale, gradient, of_gamma, of_beta);
+                }
+            });
+            sums
+        });
+    });
+    let mut of_gamma = sum_of(parts, 2 * width);
+    let of_beta = of_gamma.split_off(width);
+    [of_rows, vector(of_gamma), vector(of_beta)]
+}
+
+#[inline(always)]
+fn add(x: &mut [f32], y: &[f32]) {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x += y;
+    }
+}
+
+/// The row's mean and `1/σ`.
+#[inline(always)]
+fn normalise_row(row: &mut [f32], scale: &[f32], shift: &[f32], epsilon: f32) -> [f32; 2] {
+    let (scale, shift) = (&scale[..row.len()], &shift[..row.len()]);
+    let mean = sum(row.len(), |at| row[at]) / row.len() as f32;
+    let squares = sum(row.len(), |at| (row[at] - mean) * (row[at] - mean));
+    let inverse = 1.0 / (squares / row.len() as f32 + epsilon).sqrt();
+    for at in 0..row.len() {
+        row[at] = ((row[at] - mean) * inverse).mul_add(scale[at], shift[at]);
+    }
+    [mean, inverse]
+}
+
+/// `(g − mean(g) − x̂·mean(g·x̂)) / σ` with `g` the gradient times the scale, in place of the gradient.
+#[inline(always)]
+fn row_gradient(
+    row: &[f32],
+    [mean, inverse]: [f32; 2],
+    scale: &[f32],
+    gradient: &mut [f32],
+    of_gamma: &mut [f32],
+    of_beta: &mut [f32],
+) {
+    let width = row.len();
+    let (scale, gradient) = (&scale[..width], &mut gradient[..width]);
+    let (of_gamma, of_beta) = (&mut of_gamma[..width], &mut of_beta[..width]);
+    let hat = |at: usize| (row[at] - mean) * inverse;
+    let across = sum(width, |at| gradient[at] * scale[at]) / width as f32;
+    let along = sum(width, |at| gradient[at] * scale[at] * hat(at)) / width as f32;
+    for at in 0..width {
+        let (of_output, hat) = (gradient[at], hat(at));
+        of_gamma[at] = of_output.mul_add(hat, of_gamma[at]);
+        of_beta[at] += of_output;
+        gradient[at] = (of_output * scale[at] - across - hat * along) * inverse;
+    }
+}

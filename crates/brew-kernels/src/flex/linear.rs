@@ -1,0 +1,96 @@
+use burn::tensor::{Shape, TensorMetadata};
+use burn_flex::FlexTensor;
+
+use super::Operation;
+use super::matrix::{Into, Matrix, MatrixMut, multiply};
+use super::rows::{block_rows, sum_of};
+use super::storage::{from_values, values, vector, width};
+use super::vector::with_vectors;
+
+/// See [`crate::linear`].
+#[derive(Debug, Clone)]
+pub(crate) struct Linear;
+
+/// Rows and weights.
+type Kept = [FlexTensor; 2];
+
+impl Operation<2> for Linear {
+    type Saved = Kept;
+
+    fn forward(&self, [x, weight]: [FlexTensor; 2], _: bool) -> (FlexTensor, Option<Kept>) {
+        (forward(&x, &weight, None), Some([x, weight]))
+    }
+
+    fn backward(&self, saved: Kept, gradient: FlexTensor, wanted: [bool; 2]) -> [Option<FlexTensor>; 2] {
+        let [of_x, of_weight, _] = backward(&saved, &gradient, [wanted[0], wanted[1], false]);
+        [of_x, of_weight]
+    }
+}
+
+impl Operation<3> for Linear {
+    type Saved = Kept;
+
+    fn forward(&self, [x, weight, bias]: [FlexTensor; 3], _: bool) -> (FlexTensor, Option<Kept>) {
+        (forward(&x, &weight, Some(&bias)), Some([x, weight]))
+    }
+
+    fn backward(&self, saved: Kept, gradient: FlexTensor, wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
+        backward(&saved, &gradient, wanted)
+    }
+}
+
+/// A tensor's numbers as a matrix.
+fn matrix(tensor: &FlexTensor) -> Matrix<'_> {
+    let width = width(tensor);
+    let values = values(tensor);
+    Matrix::new(values, values.len() / width.max(1), width, width)
+}
+
+fn forward(x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTensor>) -> FlexTensor {
+    let (rows, outputs) = (x.shape()[0], width(weight));
+    let (mut output, into) = match bias {
+        None => (vec![0.0; rows * outputs], Into::Empty),
+        Some(bias) => {
+            assert_eq!(values(bias).len(), outputs, "there is not one bias an output");
+            (values(bias).repeat(rows), Into::Sum)
+        }
+    };
+    multiply(MatrixMut::new(&mut output, rows, outputs, outputs), into, 1.0, matrix(x), matrix(weight));
+    from_values(output, Shape::new([rows, outputs]))
+}
+
+fn backward([x, weight]: &Kept, gradient: &FlexTensor, wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
+    let ([rows, inputs], outputs) = ([x.shape()[0], width(x)], width(gradient));
+    let product = |shape: [usize; 2], a: Matrix<'_>, b: Matrix<'_>| {
+        let mut output = vec![0.0; shape[0] * shape[1]];
+        multiply(MatrixMut::new(&mut output, shape[0], shape[1], shape[1]), Into::Empty, 1.0, a, b);
+        from_values(output, Shape::new(shape))
+    };
+    let of_x = || product([rows, inputs], matrix(gradient), matrix(weight).transposed());
+    let of_weight = || product([inputs, outputs], matrix(x).transposed(), matrix(gradient));
+    [
+        wanted[0].then(of_x),
+        wanted[1].then(of_weight),
+        wanted[2].then(|| vector(sum_of_rows(values(gradient), outputs))),
+    ]
+}
+
+fn sum_of_rows(values: &[f32], width: usize) -> Vec<f32> {
+    use rayon::prelude::*;
+    let of_block = |block: &[f32]| {
+        let mut sum = vec![0.0; width];
+        with_vectors(|| add_rows(&mut sum, block));
+        sum
+    };
+    let blocks = values.par_chunks((block_rows(width) * width).max(1));
+    sum_of(blocks.map(of_block).collect(), width)
+}
+
+#[inline(always)]
+fn add_rows(sum: &mut [f32], rows: &[f32]) {
+    for row in rows.chunks_exact(sum.len()) {
+        for (sum, value) in sum.iter_mut().zip(row) {
+            *sum += value;
+        }
+    }
+}

@@ -1,0 +1,58 @@
+use burn_flex::FlexTensor;
+
+use super::Operation;
+use super::rows::each_block;
+use super::storage::{own, values, width};
+use super::vector::{exp, largest, sum, with_vectors};
+
+/// See [`crate::softmax`].
+#[derive(Debug, Clone)]
+pub(crate) struct Softmax;
+
+impl Operation<1> for Softmax {
+    type Saved = FlexTensor;
+
+    fn forward(&self, [x]: [FlexTensor; 1], keep: bool) -> (FlexTensor, Option<FlexTensor>) {
+        let width = width(&x);
+        let output = own(x, |x| {
+            each_block(x, width, |_, rows| {
+                with_vectors(|| rows.chunks_exact_mut(width).for_each(softmax_row))
+            });
+        });
+        (output.clone(), keep.then_some(output))
+    }
+
+    fn backward(&self, output: FlexTensor, gradient: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {
+        let width = width(&output);
+        let of_rows = own(gradient, |gradient| {
+            each_block(gradient, width, |first, gradient| {
+                let output = &values(&output)[first * width..first * width + gradient.len()];
+                with_vectors(|| {
+                    for (gradient, output) in gradient.chunks_exact_mut(width).zip(output.chunks_exact(width))
+                    {
+                        row_gradient(output, gradient);
+                    }
+                });
+            });
+        });
+        [Some(of_rows)]
+    }
+}
+
+#[inline(always)]
+fn softmax_row(row: &mut [f32]) {
+    let most = largest(row);
+    row.iter_mut().for_each(|value| *value = exp(*value - most));
+    let inverse = 1.0 / sum(row.len(), |at| row[at]);
+    row.iter_mut().for_each(|value| *value *= inverse);
+}
+
+/// `s·(g − Σ g·s)`, in place of the gradient.
+#[inline(always)]
+fn row_gradient(output: &[f32], gradient: &mut [f32]) {
+    let output = &output[..gradient.len()];
+    let along = sum(gradient.len(), |at| gradient[at] * output[at]);
+    for (gradient, output) in gradient.iter_mut().zip(output) {
+        *gradient = (*gradient - along) * output;
+    }
+}

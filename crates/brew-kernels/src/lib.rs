@@ -1,0 +1,153 @@
+//! The operations of a transformer's layers that a training step spends its time in.
+//!
+//! Each function takes tensors of any backend and is first of all a formula in Burn's operations. Where the
+//! tensors turn out to be those of `burn-flex`, with or without Burn's autodiff around them, and the processor
+//! has vector instructions with fused multiply-add, a kernel on their storage does the work, forward and
+//! backward: feature `flex`. The caller's bound stays `B: Backend`, and a backend of one's own needs nothing
+//! here (docs/adr/0008-kernels.md says how and why).
+//!
+//! Kernels and formulas agree to 1e-5, values and gradients; the tests hold them to it.
+//!
+//! ```
+//! use burn_flex::Flex;
+//! use burn::tensor::Tensor;
+//!
+//! let x = Tensor::<Flex, 1>::from_floats([-1.0, 0.0, 1.0], &Default::default());
+//! let y: Vec<f32> = brew_kernels::gelu(x).into_data().to_vec().unwrap();
+//! assert!((y[2] - 0.841_345).abs() < 1e-6);
+//! ```
+
+use burn::tensor::{Tensor, TensorPrimitive, backend::Backend};
+
+mod adamw;
+mod attention;
+#[cfg(feature = "flex")]
+mod flex;
+pub mod plain;
+
+pub use adamw::{AdamWStep, adamw};
+pub use attention::{Sequences, attention};
+pub use plain::DropoutMask;
+
+/// `x·Φ(x)` with the exact error function (Hendrycks and Gimpel, <https://arxiv.org/abs/1606.08415>).
+///
+/// # Shapes
+/// - input and output: any, the same.
+pub fn gelu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+    #[cfg(feature = "flex")]
+    let x = match flex::apply::<B, _, _>(flex::Gelu, [primitive(x)]) {
+        Ok(output) => return tensor(output),
+        Err([x]) => tensor(x),
+    };
+    plain::gelu(x)
+}
+
+/// `x·W + b`.
+///
+/// # Shapes
+/// - `x`: `[rows, inputs]`, `weight`: `[inputs, outputs]`, `bias`: `[outputs]`
+/// - output: `[rows, outputs]`
+pub fn linear<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>, bias: Option<Tensor<B, 1>>) -> Tensor<B, 2> {
+    #[cfg(feature = "flex")]
+    let (x, weight, bias) = match bias {
+        Some(bias) => {
+            match flex::apply::<B, _, _>(flex::Linear, [primitive(x), primitive(weight), primitive(bias)]) {
+                Ok(output) => return tensor(output),
+                Err([x, weight, bias]) => (tensor(x), tensor(weight), Some(tensor(bias))),
+            }
+        }
+        None => match flex::apply::<B, _, _>(flex::Linear, [primitive(x), primitive(weight)]) {
+            Ok(output) => return tensor(output),
+            Err([x, weight]) => (tensor(x), tensor(weight), None),
+        },
+    };
+    plain::linear(x, weight, bias)
+}
+
+/// Normalisation of each row to mean 0 and variance 1, then a scale and a shift (Ba et al.,
+/// <https://arxiv.org/abs/1607.06450>).
+///
+/// # Shapes
+/// - `x`, output: `[rows, width]`
+/// - `gamma`, `beta`: `[width]`
+pub fn layer_norm<B: Backend>(
+    x: Tensor<B, 2>,
+    gamma: Tensor<B, 1>,
+    beta: Tensor<B, 1>,
+    epsilon: f64,
+) -> Tensor<B, 2> {
+    #[cfg(feature = "flex")]
+    let (x, gamma, beta) = {
+        let inputs = [primitive(x), primitive(gamma), primitive(beta)];
+        match flex::apply::<B, _, _>(flex::LayerNorm { epsilon }, inputs) {
+            Ok(output) => return tensor(output),
+            Err([x, gamma, beta]) => (tensor(x), tensor(gamma), tensor(beta)),
+        }
+    };
+    plain::layer_norm(x, gamma, beta, epsilon)
+}
+
+/// What ends each half of a transformer's layer: `layer_norm(dropout(x) + residual)`.
+///
+/// # Shapes
+/// - `x`, `residual`, output: `[rows, width]`
+/// - `gamma`, `beta`: `[width]`
+pub fn residual_layer_norm<B: Backend>(
+    x: Tensor<B, 2>,
+    residual: Tensor<B, 2>,
+    dropout: Option<DropoutMask>,
+    gamma: Tensor<B, 1>,
+    beta: Tensor<B, 1>,
+    epsilon: f64,
+) -> Tensor<B, 2> {
+    #[cfg(feature = "flex")]
+    let (x, residual, gamma, beta) = {
+        let inputs = [primitive(x), primitive(residual), primitive(gamma), primitive(beta)];
+        match flex::apply::<B, _, _>(flex::ResidualLayerNorm { epsilon, dropout }, inputs) {
+            Ok(output) => return tensor(output),
+            Err([x, residual, gamma, beta]) => (tensor(x), tensor(residual), tensor(gamma), tensor(beta)),
+        }
+    };
+    let dropped = match dropout {
+        Some(mask) => plain::dropout(x, mask),
+        None => x,
+    };
+    plain::layer_norm(dropped + residual, gamma, beta, epsilon)
+}
+
+/// Inverted dropout: each element is 0 with the mask's rate, else scaled up by what the dropped ones had.
+///
+/// # Shapes
+/// - input and output: any, the same.
+pub fn dropout<B: Backend, const D: usize>(x: Tensor<B, D>, mask: DropoutMask) -> Tensor<B, D> {
+    #[cfg(feature = "flex")]
+    let x = match flex::apply::<B, _, _>(flex::Dropout { mask }, [primitive(x)]) {
+        Ok(output) => return tensor(output),
+        Err([x]) => tensor(x),
+    };
+    plain::dropout(x, mask)
+}
+
+/// `exp(x) / Σ exp(x)` along the last dimension.
+///
+/// # Shapes
+/// - input and output: any, the same.
+pub fn softmax<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+    #[cfg(feature = "flex")]
+    let x = match flex::apply::<B, _, _>(flex::Softmax, [primitive(x)]) {
+        Ok(output) => return tensor(output),
+        Err([x]) => tensor(x),
+    };
+    plain::softmax(x)
+}
+
+fn primitive<B: Backend, const D: usize>(x: Tensor<B, D>) -> B::FloatTensorPrimitive {
+    x.into_primitive().tensor()
+}
+
+fn tensor<B: Backend, const D: usize>(x: B::FloatTensorPrimitive) -> Tensor<B, D> {
+    Tensor::from_primitive(TensorPrimitive::Float(x))
+}
+
+#[cfg(test)]
+mod tests;
