@@ -108,6 +108,20 @@ fn losses(reports: &[Value], term: &str) -> Vec<f64> {
 }
 
 #[test]
+fn a_trial_of_two_tasks_times_steps_of_both_and_keeps_nothing() {
+    let shop = taught();
+    let before = shop.files();
+    let found = json(&shop.succeed(&["check", "tasks.toml", "--json", "--trial"]).stdout);
+    assert_eq!(found["problems"], Value::Array(Vec::new()));
+    let trial = &found["trial"];
+    assert!(trial["steps"].as_u64().unwrap() >= 3, "{trial}");
+    let [step, epoch] = ["seconds_per_step", "seconds_per_epoch"].map(|name| trial[name].as_f64().unwrap());
+    // 5 batches of one task and 6 of the other.
+    assert!(step > 0.0 && (epoch - 11.0 * step).abs() < 1e-9, "{trial}");
+    assert_eq!(shop.files(), before, "something was written");
+}
+
+#[test]
 fn a_student_learns_two_tasks_and_is_a_model_of_each() {
     let shop = taught();
     let said = shop.succeed(&distil(&["training.num_epochs=16"]));

@@ -11,16 +11,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("brew-cache", &[]),
     ("brew-config", &[]),
     ("brew-testkit", &[]),
+    ("brew-kernels", &["brew-random"]),
     ("brew-losses", &["brew-config"]),
-    ("brew-models", &["brew-random"]),
+    ("brew-models", &["brew-random", "brew-kernels"]),
     ("brew-data", &["brew-random"]),
-    ("brew-distillers", &["brew-losses", "brew-config", "brew-random", "brew-cache"]),
+    ("brew-distillers", &["brew-losses", "brew-config", "brew-random", "brew-cache", "brew-kernels"]),
     (
         "brew",
         &[
             "brew-random",
             "brew-config",
             "brew-cache",
+            "brew-kernels",
             "brew-losses",
             "brew-models",
             "brew-data",
@@ -38,7 +40,7 @@ const EXAMPLE_ARROWS: &[&str] = &["brew"];
 const TEST_CRATE: &str = "brew-testkit";
 
 /// Crates whose manifest may name a backend outside of dev-dependencies.
-const BACKEND_OWNERS: &[&str] = &["brew", "brew-testkit"];
+const BACKEND_OWNERS: &[&str] = &["brew", "brew-kernels", "brew-testkit"];
 
 /// Crates that hold no tensor.
 const WITHOUT_BURN: &[&str] = &["brew-config", "brew-random", "brew-cache"];
