@@ -28,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("brew-cli", &["brew"]),
+    ("brew-bench", &["brew"]),
     ("xtask", &["brew"]),
 ];
 
