@@ -24,6 +24,7 @@ torch.set_num_threads(SPEC["threads"])
 transformers.logging.set_verbosity_error()
 TOLD = 16
 FIRST_STEP = "first step"
+LABELS = {"id2label": {0: "0", 1: "1"}, "label2id": {"0": 0, "1": 1}}
 
 
 def part(name, seconds, items, check):
@@ -254,7 +255,7 @@ def prepare(spec):
     folder = pathlib.Path(spec["folder"])
     for seed, (name, config) in enumerate(sorted(spec["models"].items())):
         torch.manual_seed(seed)
-        BertForSequenceClassification(BertConfig(num_labels=2, **config)).save_pretrained(folder / name)
+        BertForSequenceClassification(BertConfig(**LABELS, **config)).save_pretrained(folder / name)
         if spec["tokenizer"]:
             AutoTokenizer.from_pretrained(spec["tokenizer"]).save_pretrained(folder / name)
 
@@ -271,7 +272,7 @@ def prepare(spec):
 
     if spec["tokenizer"]:
         torch.manual_seed(0)
-        teacher = BertForSequenceClassification.from_pretrained(spec["tokenizer"], num_labels=2)
+        teacher = BertForSequenceClassification.from_pretrained(spec["tokenizer"], **LABELS)
         config = BertConfig(**{**teacher.config.to_dict(), "num_hidden_layers": len(spec["layers"])})
         student = BertForSequenceClassification(config)
         student.bert.embeddings = teacher.bert.embeddings
