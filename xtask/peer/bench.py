@@ -216,8 +216,10 @@ def distill(spec):
 
     output = pathlib.Path(spec["output"])
     output.mkdir(parents=True, exist_ok=True)
+    # TextBrewer checkpoints after each epoch; told a number of steps, it must be told the steps of checkpoints too.
+    config = textbrewer.TrainingConfig(device="cpu", output_dir=str(output), ckpt_steps=spec["num_steps"])
     distiller = textbrewer.GeneralDistiller(
-        textbrewer.TrainingConfig(device="cpu", output_dir=str(output)),
+        config,
         textbrewer.DistillationConfig(
             temperature=spec["temperature"], hard_label_weight=0, intermediate_matches=spec["matches"]
         ),
@@ -290,8 +292,11 @@ def prepare(spec):
 def versions():
     from importlib.metadata import version
 
-    named = {name: version(name) for name in ("torch", "transformers", "textbrewer", "tokenizers")}
-    return {"python": sys.version.split()[0], **named}
+    import textbrewer  # noqa: F401, for the size of a process that has loaded it all
+
+    named = {name: version(name) for name in ("transformers", "textbrewer", "tokenizers")}
+    # With the build, such as 2.8.0+cpu.
+    return {"python": sys.version.split()[0], "torch": torch.__version__, **named}
 
 
 TASKS = {task.__name__: task for task in (forward, step, losses, tokenize, infer, distill, products, prepare)}

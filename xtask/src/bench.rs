@@ -36,6 +36,9 @@ const MODEL: &str = "all-MiniLM-L6-v2, a Hugging Face folder with config.json, w
 const DATA: &str = "a folder with train.tsv and dev.tsv of SST-2, one text<TAB>label a line \
                     (github.com/clairett/pytorch-sentiment-classification, data/SST2)";
 
+/// Positions of a BERT.
+const LONGEST: usize = 512;
+
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The rows to measure [default: all]
@@ -57,6 +60,18 @@ pub(crate) struct Arguments {
     /// Write what is printed to a file too
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+
+    /// Texts of a batch in rows A to F [default: 16]
+    #[arg(long, value_name = "COUNT")]
+    batch: Option<usize>,
+
+    /// Tokens of a text in rows A to F [default: 128]
+    #[arg(long, value_name = "COUNT")]
+    length: Option<usize>,
+
+    /// How many times as many layers the models of rows A to E have
+    #[arg(long, value_name = "FACTOR", default_value_t = 1)]
+    depth: usize,
 
     /// Tiny models and few texts, to see that both sides run: no figure means anything
     #[arg(long)]
@@ -100,6 +115,27 @@ impl Arguments {
         Row::ALL.into_iter().filter(asked).collect()
     }
 
+    /// The sizes of all rows.
+    fn sizes(&self, rows: &[Row]) -> Result<Sizes> {
+        for (flag, value) in
+            [("--batch", self.batch), ("--length", self.length), ("--depth", Some(self.depth))]
+        {
+            ensure!(value != Some(0), "{flag} 0: give at least 1");
+        }
+        ensure!(
+            self.length.is_none_or(|length| length <= LONGEST),
+            "--length {}: a BERT reads at most {LONGEST} tokens",
+            self.length.unwrap_or_default()
+        );
+        let is_scaled = self.batch.is_some() || self.length.is_some() || self.depth != 1;
+        ensure!(
+            !is_scaled || rows.iter().all(|row| !row.reads_texts()),
+            "--batch, --length and --depth are of rows A to F: name those with --rows"
+        );
+        let sizes = if self.quick { Sizes::quick() } else { Sizes::full() };
+        Ok(sizes.scaled(self.batch, self.length, self.depth))
+    }
+
     /// What the rows read, or how to get what is missing.
     fn inputs(&self, rows: &[Row]) -> Result<Inputs> {
         let mut inputs = Inputs { pretrained: None, data: None };
@@ -121,7 +157,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode> {
     ensure!(arguments.threads > 0, "--threads 0: give at least one");
     let rows = arguments.rows();
     let inputs = arguments.inputs(&rows)?;
-    let sizes = if arguments.quick { Sizes::quick() } else { Sizes::full() };
+    let sizes = arguments.sizes(&rows)?;
     let name = if arguments.quick { "runs/bench-quick" } else { "runs/bench" };
     let folder = arguments.folder.clone().unwrap_or_else(|| root.join(name));
 
@@ -132,9 +168,9 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode> {
         arguments.venv.as_deref(),
         arguments.threads,
     )?;
-    let peer = programs.peer_versions()?;
     let changed = arguments.settings.clone();
     let session = Session::new(root, &folder, programs, sizes.clone(), inputs, arguments.threads, changed)?;
+    let (peer, peer_idle_kib) = session.peer_versions()?;
     session.prepare()?;
 
     let profile = match &arguments.programs {
@@ -143,14 +179,18 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode> {
     };
     let mut report = Report {
         rows: Vec::new(),
-        ceiling: Ceiling::new(sizes, &rows),
+        ceiling: Ceiling::new(sizes.clone(), &rows),
         machine: Machine::now(),
         brew: brew_versions(root),
         peer,
+        peer_idle_kib,
         settings: Settings {
             threads: arguments.threads,
             profile,
             quick: arguments.quick,
+            batch: sizes.batch,
+            length: sizes.length,
+            depth: arguments.depth,
             changed: arguments.settings.clone(),
         },
     };
@@ -244,6 +284,19 @@ mod tests {
         assert!(inputs.pretrained.is_none() && inputs.data.is_none());
         let error = given.inputs(&given.rows()).unwrap_err().to_string();
         assert!(error.contains("--model FOLDER") && error.contains("all-MiniLM-L6-v2"), "{error}");
+    }
+
+    #[test]
+    fn only_padded_rows_take_another_size() {
+        let sizes = |line: &[&str]| {
+            let arguments = arguments(line);
+            arguments.sizes(&arguments.rows()).map_err(|error| error.to_string())
+        };
+        let scaled = sizes(&["--rows", "A", "--batch", "32", "--depth", "2"]).unwrap();
+        assert_eq!((scaled.batch, scaled.length, scaled.model("base").layers), (32, 128, 24));
+        assert!(sizes(&["--length", "64"]).unwrap_err().contains("rows A to F"));
+        assert!(sizes(&["--rows", "A", "--length", "1024"]).unwrap_err().contains("at most 512"));
+        assert_eq!(sizes(&["--rows", "A", "--depth", "0"]).unwrap_err(), "--depth 0: give at least 1");
     }
 
     #[test]

@@ -61,21 +61,12 @@ impl Programs {
         command
     }
 
-    /// The versions of what the peer's side uses.
-    pub(super) fn peer_versions(&self) -> Result<BTreeMap<String, String>> {
-        let output = self
-            .command(&self.python)
-            .arg(&self.script)
-            .arg("--versions")
-            .output()
-            .with_context(|| format!("cannot start {}", self.python.display()))?;
-        ensure!(
-            output.status.success(),
-            "{} cannot load the peer: {}; {SETUP} makes an environment that can",
-            self.python.display(),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-        Ok(serde_json::from_slice(&output.stdout)?)
+    /// The versions of what the peer's side uses, and the size of a process that has loaded it.
+    pub(super) fn peer_versions(&self, log: &Path) -> Result<(BTreeMap<String, String>, Option<u64>)> {
+        let mut command = self.peer(Path::new("--versions"));
+        let finished = super::process::run(&mut command, None, log)
+            .with_context(|| format!("the peer cannot be loaded; {SETUP} makes an environment that can"))?;
+        Ok((serde_json::from_str(&finished.stdout)?, finished.peak_kib))
     }
 
     /// A program that is kept to so many threads, and to so many cores where there are more.

@@ -158,6 +158,7 @@ fn figures(part: &PartReport, row: Row, set: &mut dyn FnMut(&str, Value) -> Opti
     set("highest_ratio", json!(ratio.highest));
     set("brew_seconds", json!(brew));
     set("peer_seconds", json!(peer));
+    set("each", json!({"brew": part.brew, "peer": part.peer}));
     if row.is_rate() {
         set("brew_per_second", json!(part.items / brew));
         set("peer_per_second", json!(part.items / peer));
@@ -196,6 +197,11 @@ pub(super) struct Settings {
     pub(super) profile: String,
     /// Sizes at which no figure means anything.
     pub(super) quick: bool,
+    /// Rows A to E.
+    pub(super) batch: usize,
+    pub(super) length: usize,
+    /// How many times as many layers as the models have.
+    pub(super) depth: usize,
     /// Changed fields of run files.
     #[serde(rename = "set")]
     pub(super) changed: Vec<String>,
@@ -209,6 +215,8 @@ pub(super) struct Report {
     pub(super) machine: Machine,
     pub(super) brew: BTreeMap<String, String>,
     pub(super) peer: BTreeMap<String, String>,
+    /// The size of a process that has loaded the peer's libraries and does nothing.
+    pub(super) peer_idle_kib: Option<u64>,
     pub(super) settings: Settings,
 }
 
@@ -219,6 +227,7 @@ impl Report {
             "ceiling_gflops": self.ceiling.json(),
             "machine": self.machine,
             "versions": {"brew": self.brew, "peer": self.peer},
+            "peer_idle_kib": self.peer_idle_kib,
             "settings": self.settings,
         })
     }
@@ -230,12 +239,16 @@ impl Report {
         };
         let load = load.map_or(String::new(), |load| format!(", load before {load:.1}"));
         let mut text = format!(
-            "{date} UTC, {cpu}, {cores} cores, {} threads{load}\n\n- Brew: {}, profile {}\n- peer: {}\n",
+            "{date} UTC, {cpu}, {cores} cores, {} threads{load}\n\n- Brew: {}, profile {}\n- peer: {}{}\n",
             self.settings.threads,
             list(&self.brew),
             self.settings.profile,
-            list(&self.peer)
+            list(&self.peer),
+            self.peer_idle_kib.map_or(String::new(), |size| format!("; loaded and idle {} MiB", size / 1024)),
         );
+        let Settings { batch, length, depth, .. } = self.settings;
+        let deeper = if depth == 1 { String::new() } else { format!(", {depth} times as many layers") };
+        _ = writeln!(text, "- rows A to F: {batch} × {length} tokens{deeper}");
         if !self.settings.changed.is_empty() {
             _ = writeln!(text, "- changed: {}", self.settings.changed.join(", "));
         }

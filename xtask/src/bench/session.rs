@@ -1,5 +1,6 @@
 //! The work of both sides: what each row gives them to do, and one pair of it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -75,7 +76,12 @@ impl<'a> Session<'a> {
         run(&mut command, sign, &self.folder.join("logs").join(format!("{name}.log")))
     }
 
-    /// Writes the models and texts that both sides read, unless they are there.
+    /// The peer's versions and the size of a process that has loaded it.
+    pub(super) fn peer_versions(&self) -> Result<(BTreeMap<String, String>, Option<u64>)> {
+        self.programs.peer_versions(&self.folder.join("logs/versions.log"))
+    }
+
+    /// Writes the models that both sides read, unless they are there.
     pub(super) fn prepare(&self) -> Result<()> {
         let (student, teacher) = (self.sizes.model("T4-tiny"), self.sizes.model("base"));
         let models: Value =

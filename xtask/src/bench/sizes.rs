@@ -93,6 +93,14 @@ impl Sizes {
         }
     }
 
+    /// Rows A to E with another shape of batch and so many times as many layers, for what costs grow with.
+    pub(super) fn scaled(mut self, batch: Option<usize>, length: Option<usize>, depth: usize) -> Self {
+        self.batch = batch.unwrap_or(self.batch);
+        self.length = length.unwrap_or(self.length);
+        self.models.iter_mut().for_each(|model| model.layers *= depth);
+        self
+    }
+
     /// # Panics
     /// If there is no such model, for names are the program's own.
     pub(super) fn model(&self, name: &str) -> &Model {
@@ -136,6 +144,15 @@ mod tests {
         // 85 M weights of the layers, twice a token; attention adds 12 · 4 · 128 · 768.
         let expected = 2048.0 * (2.0 * 84_934_656.0 + 12.0 * 4.0 * 128.0 * 768.0);
         assert_eq!(sizes.forward_operations(sizes.model("base")), expected);
+    }
+
+    #[test]
+    fn twice_the_batch_or_the_depth_is_twice_the_arithmetic_and_twice_the_length_is_more() {
+        let of = |sizes: Sizes| sizes.forward_operations(sizes.model("T3"));
+        let once = of(Sizes::full());
+        assert_eq!(of(Sizes::full().scaled(Some(32), None, 1)), 2.0 * once);
+        assert_eq!(of(Sizes::full().scaled(None, None, 2)), 2.0 * once);
+        assert!(of(Sizes::full().scaled(None, Some(256), 1)) > 2.0 * once);
     }
 
     #[test]

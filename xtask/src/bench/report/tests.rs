@@ -25,7 +25,16 @@ fn report(rows: Vec<RowReport>) -> Report {
         },
         brew: BTreeMap::from([("burn".to_owned(), "0.21.0".to_owned())]),
         peer: BTreeMap::from([("torch".to_owned(), "2.8.0".to_owned())]),
-        settings: Settings { threads: 2, profile: "release".to_owned(), quick: false, changed: Vec::new() },
+        peer_idle_kib: Some(300 * 1024),
+        settings: Settings {
+            threads: 2,
+            profile: "release".to_owned(),
+            quick: false,
+            batch: 16,
+            length: 128,
+            depth: 1,
+            changed: Vec::new(),
+        },
     }
 }
 
@@ -43,7 +52,7 @@ fn losses_are_one_row_with_the_lowest_ratio_and_their_parts() {
         rows[0]["parts"][0],
         json!({
             "name": "cos", "ratio": 3.0, "lowest_ratio": 2.0, "highest_ratio": 4.0,
-            "brew_seconds": 0.5, "peer_seconds": 1.5,
+            "brew_seconds": 0.5, "peer_seconds": 1.5, "each": {"brew": [0.5, 0.5], "peer": [1.0, 2.0]},
         })
     );
     assert_eq!((&rows[0]["brew_peak_kib"], &rows[0]["memory_ratio"]), (&json!(2048), &json!(0.5)));
@@ -70,7 +79,8 @@ fn the_table_says_what_was_measured_on_what() {
     for part in [
         "Z80",
         "burn 0.21.0",
-        "torch 2.8.0",
+        "torch 2.8.0; loaded and idle 300 MiB",
+        "16 × 128 tokens\n",
         "| G | BERT-base to T4-tiny, whole run | 10.0 s | 65.0 s | **6.50** | 6.50–6.50 | 6 | 512 / 1024 MiB |",
         "| 6400/s | 3200/s | **2.00** |",
     ] {
