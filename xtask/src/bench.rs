@@ -23,7 +23,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use ceiling::Ceiling;
-use machine::{Machine, brew_versions};
+use machine::{BUSY, Machine, brew_versions};
 use measured::ensure_same;
 use programs::Programs;
 use report::{Report, RowReport, Settings};
@@ -155,6 +155,11 @@ impl Arguments {
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode> {
     ensure!(arguments.pairs > 0, "--pairs 0: measure at least once");
     ensure!(arguments.threads > 0, "--threads 0: give at least one");
+    // Before anything is built: what that leaves in the load is the benchmark's own.
+    let machine = Machine::now();
+    if machine.is_busy() {
+        eprintln!("warning: {BUSY}");
+    }
     let rows = arguments.rows();
     let inputs = arguments.inputs(&rows)?;
     let sizes = arguments.sizes(&rows)?;
@@ -180,7 +185,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<ExitCode> {
     let mut report = Report {
         rows: Vec::new(),
         ceiling: Ceiling::new(sizes.clone(), &rows),
-        machine: Machine::now(),
+        machine,
         brew: brew_versions(root),
         peer,
         peer_idle_kib,

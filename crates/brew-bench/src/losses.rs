@@ -135,12 +135,14 @@ struct Compared<B: AutodiffBackend, const D: usize> {
     teacher: Vec<Tensor<B, D>>,
 }
 
+/// Whether every layer of the student has a gradient.
+type HasGradient<B> = Box<dyn Fn(&<B as AutodiffBackend>::Gradients) -> bool>;
+
 /// The same without their rank.
 struct Measured<B: AutodiffBackend> {
     student: Vec<FeatureTensor<B>>,
     teacher: Vec<FeatureTensor<B>>,
-    /// Whether every layer of the student has one.
-    has_gradient: Box<dyn Fn(&B::Gradients) -> bool>,
+    has_gradient: HasGradient<B>,
 }
 
 impl<B: AutodiffBackend, const D: usize> Compared<B, D> {

@@ -7,18 +7,30 @@ use std::process::Command;
 
 use serde::Serialize;
 
+/// What a busy machine does to the figures.
+pub(super) const BUSY: &str = "other processes run on this machine; PyTorch's threads spin while they wait for each \
+                               other and lose more by it than Brew's, so no ratio means anything";
+
+/// The largest load at which nothing else is measured.
+const IDLE: f64 = 0.5;
+
 /// The machine as it was when the measuring began.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Machine {
     pub(super) cpu: String,
     pub(super) cores: usize,
-    /// Processes that want to run, over the last minute: above 1, something else is measured too.
+    /// Processes that want to run, over the last minute.
     pub(super) load: Option<f64>,
     /// UTC.
     pub(super) date: String,
 }
 
 impl Machine {
+    /// Whether other processes run, so far as the system tells.
+    pub(super) fn is_busy(&self) -> bool {
+        self.load.is_some_and(|load| load > IDLE)
+    }
+
     pub(super) fn now() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let load = read("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok());

@@ -20,6 +20,8 @@ pub(super) struct Programs {
     python: PathBuf,
     script: PathBuf,
     threads: usize,
+    /// The cores it is kept to, where there are more than threads.
+    cores: Option<String>,
 }
 
 impl Programs {
@@ -36,7 +38,7 @@ impl Programs {
             None => build(root, profile)?,
         };
         let python = python(root, environment)?;
-        Ok(Self { textbrew, bench, python, script: root.join(SCRIPT), threads })
+        Ok(Self { textbrew, bench, python, script: root.join(SCRIPT), threads, cores: cores(threads) })
     }
 
     /// `brew-bench` on a task.
@@ -71,19 +73,41 @@ impl Programs {
 
     /// A program that is kept to so many threads, and to so many cores where there are more.
     fn command(&self, program: &Path) -> Command {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut command = if cores > self.threads && cfg!(target_os = "linux") {
-            let mut command = Command::new("taskset");
-            command.arg("--cpu-list").arg(format!("0-{}", self.threads - 1)).arg(program);
-            command
-        } else {
-            Command::new(program)
+        let mut command = match &self.cores {
+            Some(cores) => {
+                let mut command = Command::new("taskset");
+                command.arg("--cpu-list").arg(cores).arg(program);
+                command
+            }
+            None => Command::new(program),
         };
         for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"] {
             command.env(variable, self.threads.to_string());
         }
         command
     }
+}
+
+/// The first so many of the cores that this process may use, if it may use more and `taskset` is there: not all that
+/// a library starts goes by the variables.
+fn cores(threads: usize) -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    let cores = first_cores(allowed.trim(), threads)?;
+    let is_there =
+        Command::new("taskset").arg("--version").output().is_ok_and(|output| output.status.success());
+    is_there.then_some(cores)
+}
+
+/// Of a list such as `0-3,8` the first `count`; `None` where it has no more than those.
+fn first_cores(list: &str, count: usize) -> Option<String> {
+    let mut all: Vec<usize> = Vec::new();
+    for range in list.split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        all.extend(first.parse::<usize>().ok()?..=last.parse().ok()?);
+    }
+    let named: Vec<String> = all.iter().take(count).map(usize::to_string).collect();
+    (all.len() > count).then(|| named.join(","))
 }
 
 fn in_folder(folder: &Path, name: &str) -> Result<PathBuf> {
@@ -175,6 +199,14 @@ mod tests {
         assert_eq!(executable(messages, "textbrew"), Some(PathBuf::from("t/textbrew")));
         assert_eq!(executable(messages, "brew-bench"), Some(PathBuf::from("t/brew-bench")));
         assert_eq!(executable(messages, "brew"), None);
+    }
+
+    #[test]
+    fn a_side_is_kept_to_as_many_cores_as_threads() {
+        assert_eq!(first_cores("0-3,8", 2).as_deref(), Some("0,1"));
+        assert_eq!(first_cores("4,6-9", 3).as_deref(), Some("4,6,7"));
+        assert_eq!(first_cores("0-1", 2), None);
+        assert_eq!(first_cores("", 2), None);
     }
 
     #[test]

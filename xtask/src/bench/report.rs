@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::ceiling::Ceiling;
-use super::machine::Machine;
+use super::machine::{BUSY, Machine};
 use super::measured::Measured;
 use super::rows::Row;
 use super::statistics::{Ratio, median};
@@ -126,7 +126,7 @@ impl RowReport {
         let (row, what, goal) = (self.row, self.row.what(), self.row.goal());
         let Some(lowest) = self.lowest() else {
             let reason = self.refused.as_deref().unwrap_or("not measured");
-            _ = writeln!(text, "| {row} | {what}: {reason} | | | | {goal} | | |");
+            _ = writeln!(text, "| {row} | {what}: {reason} | | | | | {goal} | | |");
             return;
         };
         let shown = if self.parts.len() == 1 { what.to_owned() } else { format!("{what}: {}", lowest.name) };
@@ -251,6 +251,9 @@ impl Report {
         _ = writeln!(text, "- rows A to F: {batch} × {length} tokens{deeper}");
         if !self.settings.changed.is_empty() {
             _ = writeln!(text, "- changed: {}", self.settings.changed.join(", "));
+        }
+        if self.machine.is_busy() {
+            _ = writeln!(text, "\nBusy: {BUSY}.");
         }
         if self.settings.quick {
             text.push_str("\nQuick: sizes that show that both sides run; no figure means anything.\n");

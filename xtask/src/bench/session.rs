@@ -92,11 +92,12 @@ impl<'a> Session<'a> {
             "batch": self.sizes.batch, "length": self.sizes.length, "heads": teacher.heads,
             "student_width": student.width, "teacher_width": teacher.width,
         });
+        let prepared = task.to_string();
         let stamp = self.folder.join("models/prepared.json");
-        if fs::read_to_string(&stamp).is_ok_and(|text| text == task.to_string()) {
+        if fs::read_to_string(&stamp).is_ok_and(|text| text == prepared) {
             return Ok(());
         }
-        let spec = self.spec("prepare", task.clone())?;
+        let spec = self.spec("prepare", task)?;
         self.run("prepare", self.programs.peer(&spec), None).context("the models of the benchmark")?;
         if let Some(tokenizer) = &self.inputs.pretrained {
             let task = json!({
@@ -106,7 +107,7 @@ impl<'a> Session<'a> {
             let spec = self.spec("export", task)?;
             self.run("export", self.programs.bench(&spec), None).context("the export of T4-tiny")?;
         }
-        self.write(&stamp, &task.to_string())
+        self.write(&stamp, &prepared)
     }
 
     /// The first sentences of a file, as a file.

@@ -75,7 +75,9 @@ fn the_table_says_what_was_measured_on_what() {
     run.add(&side(&[("", 10.0)], 512 * 1024), &side(&[("", 65.0)], 1024 * 1024));
     let mut rate = RowReport::new(Row::J);
     rate.add(&side(&[("", 0.01)], 1024), &side(&[("", 0.02)], 2048));
-    let text = report(vec![run, rate]).markdown();
+    let mut refused = RowReport::new(Row::A);
+    refused.refuse("no torch".to_owned());
+    let text = report(vec![run, rate, refused]).markdown();
     for part in [
         "Z80",
         "burn 0.21.0",
@@ -89,6 +91,14 @@ fn the_table_says_what_was_measured_on_what() {
     let columns: Vec<usize> =
         text.lines().filter(|line| line.starts_with('|')).map(|line| line.matches('|').count()).collect();
     assert!(columns.iter().all(|&count| count == columns[0]), "{text}");
+}
+
+#[test]
+fn a_busy_machine_is_told() {
+    let mut report = report(Vec::new());
+    assert!(!report.markdown().contains("Busy"));
+    report.machine.load = Some(3.0);
+    assert!(report.markdown().contains("Busy: other processes"), "{}", report.markdown());
 }
 
 #[test]
