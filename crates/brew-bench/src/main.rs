@@ -1,5 +1,5 @@
 //! Brew's side of the rows of `cargo xtask bench` that are no whole run: `brew-bench SPEC.json` does the task that the
-//! file describes, on the default backend, and prints a [`Report`](measure::Report) as JSON.
+//! file describes, on the default backend, and prints a [`Report`] as JSON.
 //!
 //! It uses the library as its users do. The file is the one that the peer's side reads, `xtask/peer/bench.py`, which
 //! measures the same.

@@ -50,7 +50,7 @@ pub(crate) struct Losses {
     pub(crate) times: Times,
 }
 
-/// The texts of a file, one text<TAB>label a line.
+/// The texts of a file, on each line a text, a tab and its label.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Texts {
     pub(crate) tokenizer: PathBuf,
