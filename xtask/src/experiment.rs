@@ -226,7 +226,7 @@ fn names(root: &Path) -> String {
 }
 
 /// A folder the user has to name, or how to get it.
-fn given(value: Option<&Path>, flag: &str, variable: &str, what: &str) -> anyhow::Result<PathBuf> {
+pub(super) fn given(value: Option<&Path>, flag: &str, variable: &str, what: &str) -> anyhow::Result<PathBuf> {
     let Some(path) = value else {
         bail!("give {flag} FOLDER or set {variable}. It is {what}");
     };

@@ -1,9 +1,10 @@
 //! What the maintainers of the workspace run: `cargo xtask <command>`.
 //!
-//! Nothing here links the library but tests: the checks read files, experiments start the `textbrew` program, and
+//! Nothing here links the library but tests: the checks read files, experiments and benchmarks start programs, and
 //! downloads only put files where its readers find them. So this crate builds in seconds.
 #![allow(clippy::print_stdout, reason = "a terminal program")]
 
+mod bench;
 mod download;
 mod experiment;
 mod official;
@@ -30,6 +31,8 @@ enum Command {
     Tidy,
     /// Run the run files of an experiment over several seeds and write one table
     Experiment(experiment::Arguments),
+    /// Measure Brew against TextBrewer on PyTorch: speed, memory, the share of the machine's ceiling
+    Bench(bench::Arguments),
     /// Fetch a data set or a model into a cache folder, resumed and checked
     Download(download::Arguments),
     /// Write the run files of TextBrewer's tables of results
@@ -51,6 +54,7 @@ fn run() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Tidy => tidy::run(root),
         Command::Experiment(arguments) => experiment::run(root, &arguments),
+        Command::Bench(arguments) => bench::run(root, &arguments),
         Command::Download(arguments) => download::run(&arguments),
         Command::Official(arguments) => official::run(root, &arguments),
         Command::Reference(arguments) => reference::run(root, &arguments),

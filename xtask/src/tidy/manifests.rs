@@ -30,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("brew-cli", &["brew"]),
+    ("brew-bench", &["brew"]),
     ("xtask", &["brew"]),
 ];
 
