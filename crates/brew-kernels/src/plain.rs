@@ -131,7 +131,7 @@ mod tests {
                 s.iter().zip(w).map(|(s, w)| (s * (w - mean)) as f32).collect::<Vec<_>>()
             })
             .collect();
-        assert_close(&gradient(|x| softmax(x)), &expected, 2e-6, 1e-8, "gradient of softmax");
+        assert_close(&gradient(softmax), &expected, 2e-6, 1e-8, "gradient of softmax");
     }
 
     /// In double precision: `w·s·(1 − s)`, and `w·(s + x·s·(1 − s))`.
@@ -167,7 +167,7 @@ mod tests {
                 g.iter().zip(&hat).map(one).collect::<Vec<_>>()
             })
             .collect();
-        assert_close(&gradient(|x| norm(x)), &expected, 2e-6, 2e-6, "gradient of the normalisation");
+        assert_close(&gradient(norm), &expected, 2e-6, 2e-6, "gradient of the normalisation");
     }
 
     #[test]

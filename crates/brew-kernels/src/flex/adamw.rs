@@ -3,7 +3,7 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::storage::values;
-use super::vector::{is_supported, with_vectors};
+use super::vector::{is_supported, vectorised};
 use super::{contiguous, is, same};
 use crate::AdamWStep;
 
@@ -36,7 +36,7 @@ fn stepped(mut state: [FlexTensor; 3], gradient: &FlexTensor, step: &AdamWStep) 
         .zip(second.par_chunks_mut(BLOCK))
         .zip(gradient.par_chunks(BLOCK))
         .for_each(|(((value, first), second), gradient)| {
-            with_vectors(|| constants.step(value, first, second, gradient));
+            vectorised!(constants.step(value, first, second, gradient));
         });
     state
 }

@@ -7,8 +7,9 @@ use rayon::prelude::*;
 use super::Operation;
 use super::dropout::drop_some;
 use super::matrix::{Into, Matrix, MatrixMut, multiply_here};
+use super::softmax::softmax_row;
 use super::storage::{from_values, values, width};
-use super::vector::{exp, largest, sum, with_vectors};
+use super::vector::{exp, sum, vectorised};
 use crate::{DropoutMask, Sequences};
 
 /// See [`crate::attention`].
@@ -128,7 +129,7 @@ impl Attention {
             let square = MatrixMut::new(&mut scores, rows, rows, rows);
             multiply_here(square, Into::Empty, self.scale(width), query, key.transposed());
             let logs = &mut logs[head * rows..(head + 1) * rows];
-            with_vectors(|| softmax_rows(&mut scores, logs));
+            vectorised!(softmax_rows(&mut scores, logs));
             self.drop_probabilities(&mut scores, sequence, head);
             let probabilities = Matrix::new(&scores, rows, rows, rows);
             multiply_here(self.head_mut(output, rows, head, width), Into::Empty, 1.0, probabilities, value);
@@ -149,7 +150,7 @@ impl Attention {
             let square = MatrixMut::new(&mut scores, rows, rows, rows);
             multiply_here(square, Into::Empty, scale, query, key.transposed());
             let logs = &logs[head * rows..(head + 1) * rows];
-            with_vectors(|| probabilities(&mut scores, logs));
+            vectorised!(probabilities(&mut scores, logs));
             let kept = if self.dropout.is_some() {
                 dropped.copy_from_slice(&scores);
                 self.drop_probabilities(&mut dropped, sequence, head);
@@ -169,11 +170,11 @@ impl Attention {
             multiply_here(square, Into::Empty, 1.0, gradient, value.transposed());
             self.drop_probabilities(&mut of_scores, sequence, head);
             let (output, gradient) = (sequence.inputs[3], sequence.inputs[4]);
-            with_vectors(|| {
+            vectorised!({
                 for row in 0..rows {
                     let start = row * width + head * size;
                     let (output, gradient) = (&output[start..start + size], &gradient[start..start + size]);
-                    let along = sum(size, |at| output[at] * gradient[at]);
+                    let along = sum!(size, |at| output[at] * gradient[at]);
                     let here = row * rows..(row + 1) * rows;
                     scores_gradient(&scores[here.clone()], &mut of_scores[here], along);
                 }
@@ -190,12 +191,7 @@ impl Attention {
 #[inline(always)]
 fn softmax_rows(scores: &mut [f32], logs: &mut [f32]) {
     for (row, log) in scores.chunks_exact_mut(logs.len()).zip(logs.iter_mut()) {
-        let most = largest(row);
-        row.iter_mut().for_each(|value| *value = exp(*value - most));
-        let total = sum(row.len(), |at| row[at]);
-        let inverse = 1.0 / total;
-        row.iter_mut().for_each(|value| *value *= inverse);
-        *log = most + total.ln();
+        *log = softmax_row(row);
     }
 }
 
@@ -203,7 +199,9 @@ fn softmax_rows(scores: &mut [f32], logs: &mut [f32]) {
 #[inline(always)]
 fn probabilities(scores: &mut [f32], logs: &[f32]) {
     for (row, log) in scores.chunks_exact_mut(logs.len()).zip(logs) {
-        row.iter_mut().for_each(|value| *value = exp(*value - log));
+        for value in row {
+            *value = exp(*value - log);
+        }
     }
 }
 

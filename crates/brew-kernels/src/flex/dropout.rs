@@ -3,7 +3,7 @@ use burn_flex::FlexTensor;
 use super::Operation;
 use super::rows::each_block;
 use super::storage::own;
-use super::vector::with_vectors;
+use super::vector::vectorised;
 use crate::DropoutMask;
 
 /// See [`crate::dropout`]. The mask is drawn again for the gradient.
@@ -33,5 +33,5 @@ impl Dropout {
 /// Applies a part of the mask, from element `start`, to as many numbers.
 pub(super) fn drop_some(mask: DropoutMask, start: usize, values: &mut [f32]) {
     let draw = mask.key.dropout(mask.rate);
-    with_vectors(|| draw.apply(start, values));
+    vectorised!(draw.apply(start, values));
 }

@@ -4,7 +4,7 @@ use burn_flex::FlexTensor;
 use super::Operation;
 use super::rows::each_block;
 use super::storage::{from_values, own, values};
-use super::vector::{normal, with_vectors};
+use super::vector::{normal, vectorised};
 
 /// See [`crate::gelu`].
 #[derive(Debug, Clone)]
@@ -19,14 +19,14 @@ impl Operation<1> for Gelu {
     fn forward(&self, [x]: [FlexTensor; 1], keep: bool) -> (FlexTensor, Option<FlexTensor>) {
         if !keep {
             return (
-                own(x, |values| drop(each_block(values, 1, |_, values| with_vectors(|| in_place(values))))),
+                own(x, |values| drop(each_block(values, 1, |_, values| vectorised!(in_place(values))))),
                 None,
             );
         }
         let mut output = vec![0.0; values(&x).len()];
         each_block(&mut output, 1, |start, output| {
             let input = &values(&x)[start..start + output.len()];
-            with_vectors(|| forward(input, output));
+            vectorised!(forward(input, output));
         });
         (from_values(output, x.shape()), Some(x))
     }
@@ -35,7 +35,7 @@ impl Operation<1> for Gelu {
         let gradient = own(gradient, |gradient| {
             each_block(gradient, 1, |start, gradient| {
                 let input = &values(&x)[start..start + gradient.len()];
-                with_vectors(|| backward(input, gradient));
+                vectorised!(backward(input, gradient));
             });
         });
         [Some(gradient)]

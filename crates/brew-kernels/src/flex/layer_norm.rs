@@ -5,7 +5,7 @@ use super::Operation;
 use super::dropout::drop_some;
 use super::rows::{each_block, sum_of};
 use super::storage::{from_values, own, values, vector, width};
-use super::vector::{sum, with_vectors};
+use super::vector::{sum, vectorised};
 use crate::DropoutMask;
 
 /// See [`crate::layer_norm`].
@@ -60,7 +60,7 @@ impl Operation<4> for ResidualLayerNorm {
                     drop_some(mask, start, x);
                 }
                 let residual = &values(&residual)[start..start + x.len()];
-                with_vectors(|| add(x, residual));
+                vectorised!(add(x, residual));
             });
         });
         normalise(sums, gamma, &beta, self.epsilon, keep)
@@ -96,7 +96,7 @@ fn normalise(
     assert!(scale.len() == width && shift.len() == width, "the rows are as wide as neither scale nor shift");
     let of_block = |input: Option<&[f32]>, output: &mut [f32]| {
         let mut moments = Vec::with_capacity(output.len() / width);
-        with_vectors(|| {
+        vectorised!({
             for at in (0..output.len()).step_by(width) {
                 let output = &mut output[at..at + width];
                 if let Some(input) = input {
@@ -129,7 +129,7 @@ fn gradients(saved: &Normalised, gradient: FlexTensor) -> [FlexTensor; 3] {
         parts = each_block(gradient, width, |first, gradient| {
             let mut sums = vec![0.0; 2 * width];
             let (of_gamma, of_beta) = sums.split_at_mut(width);
-            with_vectors(|| {
+            vectorised!({
                 for (number, gradient) in gradient.chunks_exact_mut(width).enumerate() {
                     let row = first + number;
                     let input = &rows[row * width..(row + 1) * width];
@@ -155,8 +155,8 @@ fn add(x: &mut [f32], y: &[f32]) {
 #[inline(always)]
 fn normalise_row(row: &mut [f32], scale: &[f32], shift: &[f32], epsilon: f32) -> [f32; 2] {
     let (scale, shift) = (&scale[..row.len()], &shift[..row.len()]);
-    let mean = sum(row.len(), |at| row[at]) / row.len() as f32;
-    let squares = sum(row.len(), |at| (row[at] - mean) * (row[at] - mean));
+    let mean = sum!(row.len(), |at| row[at]) / row.len() as f32;
+    let squares = sum!(row.len(), |at| (row[at] - mean) * (row[at] - mean));
     let inverse = 1.0 / (squares / row.len() as f32 + epsilon).sqrt();
     for at in 0..row.len() {
         row[at] = ((row[at] - mean) * inverse).mul_add(scale[at], shift[at]);
@@ -177,11 +177,10 @@ fn row_gradient(
     let width = row.len();
     let (scale, gradient) = (&scale[..width], &mut gradient[..width]);
     let (of_gamma, of_beta) = (&mut of_gamma[..width], &mut of_beta[..width]);
-    let hat = |at: usize| (row[at] - mean) * inverse;
-    let across = sum(width, |at| gradient[at] * scale[at]) / width as f32;
-    let along = sum(width, |at| gradient[at] * scale[at] * hat(at)) / width as f32;
+    let across = sum!(width, |at| gradient[at] * scale[at]) / width as f32;
+    let along = sum!(width, |at| gradient[at] * scale[at] * ((row[at] - mean) * inverse)) / width as f32;
     for at in 0..width {
-        let (of_output, hat) = (gradient[at], hat(at));
+        let (of_output, hat) = (gradient[at], (row[at] - mean) * inverse);
         of_gamma[at] = of_output.mul_add(hat, of_gamma[at]);
         of_beta[at] += of_output;
         gradient[at] = (of_output * scale[at] - across - hat * along) * inverse;

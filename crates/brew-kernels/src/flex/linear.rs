@@ -5,7 +5,7 @@ use super::Operation;
 use super::matrix::{Into, Matrix, MatrixMut, multiply};
 use super::rows::{block_rows, sum_of};
 use super::storage::{from_values, values, vector, width};
-use super::vector::with_vectors;
+use super::vector::vectorised;
 
 /// See [`crate::linear`].
 #[derive(Debug, Clone)]
@@ -79,7 +79,7 @@ fn sum_of_rows(values: &[f32], width: usize) -> Vec<f32> {
     use rayon::prelude::*;
     let of_block = |block: &[f32]| {
         let mut sum = vec![0.0; width];
-        with_vectors(|| add_rows(&mut sum, block));
+        vectorised!(add_rows(&mut sum, block));
         sum
     };
     let blocks = values.par_chunks((block_rows(width) * width).max(1));

@@ -3,7 +3,7 @@ use burn_flex::FlexTensor;
 use super::Operation;
 use super::rows::each_block;
 use super::storage::{own, values, width};
-use super::vector::{exp, largest, sum, with_vectors};
+use super::vector::{exp, largest, sum, vectorised};
 
 /// See [`crate::softmax`].
 #[derive(Debug, Clone)]
@@ -15,9 +15,7 @@ impl Operation<1> for Softmax {
     fn forward(&self, [x]: [FlexTensor; 1], keep: bool) -> (FlexTensor, Option<FlexTensor>) {
         let width = width(&x);
         let output = own(x, |x| {
-            each_block(x, width, |_, rows| {
-                with_vectors(|| rows.chunks_exact_mut(width).for_each(softmax_row))
-            });
+            each_block(x, width, |_, rows| vectorised!(softmax_rows(rows, width)));
         });
         (output.clone(), keep.then_some(output))
     }
@@ -27,7 +25,7 @@ impl Operation<1> for Softmax {
         let of_rows = own(gradient, |gradient| {
             each_block(gradient, width, |first, gradient| {
                 let output = &values(&output)[first * width..first * width + gradient.len()];
-                with_vectors(|| {
+                vectorised!({
                     for (gradient, output) in gradient.chunks_exact_mut(width).zip(output.chunks_exact(width))
                     {
                         row_gradient(output, gradient);
@@ -40,18 +38,32 @@ impl Operation<1> for Softmax {
 }
 
 #[inline(always)]
-fn softmax_row(row: &mut [f32]) {
+fn softmax_rows(rows: &mut [f32], width: usize) {
+    for row in rows.chunks_exact_mut(width) {
+        softmax_row(row);
+    }
+}
+
+/// The softmax of a row, in its place, and `ln Σ exp` of it.
+#[inline(always)]
+pub(super) fn softmax_row(row: &mut [f32]) -> f32 {
     let most = largest(row);
-    row.iter_mut().for_each(|value| *value = exp(*value - most));
-    let inverse = 1.0 / sum(row.len(), |at| row[at]);
-    row.iter_mut().for_each(|value| *value *= inverse);
+    for value in row.iter_mut() {
+        *value = exp(*value - most);
+    }
+    let total = sum!(row.len(), |at| row[at]);
+    let inverse = 1.0 / total;
+    for value in row {
+        *value *= inverse;
+    }
+    most + total.ln()
 }
 
 /// `s·(g − Σ g·s)`, in place of the gradient.
 #[inline(always)]
 fn row_gradient(output: &[f32], gradient: &mut [f32]) {
     let output = &output[..gradient.len()];
-    let along = sum(gradient.len(), |at| gradient[at] * output[at]);
+    let along = sum!(gradient.len(), |at| gradient[at] * output[at]);
     for (gradient, output) in gradient.iter_mut().zip(output) {
         *gradient = (*gradient - along) * output;
     }

@@ -1,8 +1,9 @@
 //! Loops over slices that the compiler turns into vector instructions, chosen at run time.
 //!
-//! A loop is written for single numbers; [`with_vectors`] compiles it for each set of instructions that `pulp`
-//! knows and runs the best one that the processor has. All of it has to be `inline(always)`, sums go into several
-//! lanes, and nothing branches.
+//! A loop is written for single numbers; `vectorised!` compiles it for each set of instructions that `pulp` knows and
+//! runs the best one that the processor has. All of it has to be `inline(always)`, closures as well, which is what the
+//! macros are for: what is not inlined is compiled for the oldest processor, where `mul_add` is a call. Sums go into
+//! several lanes, and nothing branches.
 
 use pulp::Arch;
 
@@ -12,17 +13,31 @@ pub(super) fn is_supported() -> bool {
 }
 
 /// Runs a loop, compiled for what the processor has.
-#[inline(always)]
-pub(super) fn with_vectors<R>(work: impl FnOnce() -> R) -> R {
-    Arch::new().dispatch(work)
+macro_rules! vectorised {
+    ($($work:tt)*) => {
+        pulp::Arch::new().dispatch(#[inline(always)] || { $($work)* })
+    };
 }
+
+/// `Σ f(i)` over the indexes below a length: `sum!(length, |i| f(i))`.
+macro_rules! sum {
+    ($length:expr, |$at:ident| $term:expr) => {
+        crate::flex::vector::sum_lanes(
+            $length,
+            #[inline(always)]
+            |$at: usize| $term,
+        )
+    };
+}
+
+pub(super) use {sum, vectorised};
 
 /// How many sums run side by side: two vectors of the widest instructions.
 const LANES: usize = 32;
 
-/// `Σ f(i)` over the indexes below `length`.
+/// What `sum!` comes to.
 #[inline(always)]
-pub(super) fn sum(length: usize, f: impl Fn(usize) -> f32) -> f32 {
+pub(super) fn sum_lanes(length: usize, f: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0.0_f32; LANES];
     let whole = length / LANES * LANES;
     for start in (0..whole).step_by(LANES) {
@@ -46,7 +61,6 @@ pub(super) fn sum(length: usize, f: impl Fn(usize) -> f32) -> f32 {
 /// The largest number; of none, negative infinity. Not a number if one is not.
 #[inline(always)]
 pub(super) fn largest(values: &[f32]) -> f32 {
-    let larger = |a: f32, b: f32| if a > b || a.is_nan() { a } else { b };
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let blocks = values.chunks_exact(LANES);
     let rest = blocks.remainder();
@@ -59,6 +73,11 @@ pub(super) fn largest(values: &[f32]) -> f32 {
         *lane = larger(*lane, *value);
     }
     lanes.into_iter().fold(f32::NEG_INFINITY, larger)
+}
+
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b || a.is_nan() { a } else { b }
 }
 
 /// 3·2²²: a number below 2²² added to it has no digits after the point left.
@@ -157,7 +176,7 @@ mod tests {
     fn sums_and_the_largest_take_every_number() {
         for length in [0, 1, 31, 32, 33, 100] {
             let values: Vec<f32> = (0..length).map(|at| ((at * 37) % 101) as f32).collect();
-            assert_eq!(sum(length, |at| values[at]), values.iter().sum::<f32>());
+            assert_eq!(sum!(length, |at| values[at]), values.iter().sum::<f32>());
             let expected = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             assert_eq!(largest(&values), expected);
         }
