@@ -36,7 +36,7 @@ fn stepped(mut state: [FlexTensor; 3], gradient: &FlexTensor, step: &AdamWStep) 
         .zip(second.par_chunks_mut(BLOCK))
         .zip(gradient.par_chunks(BLOCK))
         .for_each(|(((value, first), second), gradient)| {
-            vectorised!(constants.step(value, first, second, gradient));
+            step_each(&constants, value, first, second, gradient);
         });
     state
 }
@@ -63,18 +63,25 @@ impl Constants {
             eps: step.eps as f32,
         }
     }
+}
 
-    #[inline(always)]
-    fn step(&self, value: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+vectorised! {
+    fn step_each(
+        with: &'a Constants,
+        value: &'a mut [f32],
+        first: &'a mut [f32],
+        second: &'a mut [f32],
+        gradient: &'a [f32],
+    ) {
         let count = gradient.len();
         let (value, first, second) = (&mut value[..count], &mut first[..count], &mut second[..count]);
         for at in 0..count {
             let gradient = gradient[at];
-            let m = first[at] * self.keep[0] + gradient * self.add[0];
-            let v = second[at] * self.keep[1] + gradient * gradient * self.add[1];
-            let update = m / (v.sqrt() * self.inverse + self.eps) * self.rate;
+            let m = first[at] * with.keep[0] + gradient * with.add[0];
+            let v = second[at] * with.keep[1] + gradient * gradient * with.add[1];
+            let update = m / (v.sqrt() * with.inverse + with.eps) * with.rate;
             (first[at], second[at]) = (m, v);
-            value[at] = value[at] * self.decay - update;
+            value[at] = value[at] * with.decay - update;
         }
     }
 }

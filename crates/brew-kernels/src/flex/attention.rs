@@ -129,7 +129,7 @@ impl Attention {
             let square = MatrixMut::new(&mut scores, rows, rows, rows);
             multiply_here(square, Into::Empty, self.scale(width), query, key.transposed());
             let logs = &mut logs[head * rows..(head + 1) * rows];
-            vectorised!(softmax_rows(&mut scores, logs));
+            softmax_rows(&mut scores, logs);
             self.drop_probabilities(&mut scores, sequence, head);
             let probabilities = Matrix::new(&scores, rows, rows, rows);
             multiply_here(self.head_mut(output, rows, head, width), Into::Empty, 1.0, probabilities, value);
@@ -150,7 +150,7 @@ impl Attention {
             let square = MatrixMut::new(&mut scores, rows, rows, rows);
             multiply_here(square, Into::Empty, scale, query, key.transposed());
             let logs = &logs[head * rows..(head + 1) * rows];
-            vectorised!(probabilities(&mut scores, logs));
+            probabilities(&mut scores, logs);
             let kept = if self.dropout.is_some() {
                 dropped.copy_from_slice(&scores);
                 self.drop_probabilities(&mut dropped, sequence, head);
@@ -169,16 +169,8 @@ impl Attention {
             let square = MatrixMut::new(&mut of_scores, rows, rows, rows);
             multiply_here(square, Into::Empty, 1.0, gradient, value.transposed());
             self.drop_probabilities(&mut of_scores, sequence, head);
-            let (output, gradient) = (sequence.inputs[3], sequence.inputs[4]);
-            vectorised!({
-                for row in 0..rows {
-                    let start = row * width + head * size;
-                    let (output, gradient) = (&output[start..start + size], &gradient[start..start + size]);
-                    let along = sum!(size, |at| output[at] * gradient[at]);
-                    let here = row * rows..(row + 1) * rows;
-                    scores_gradient(&scores[here.clone()], &mut of_scores[here], along);
-                }
-            });
+            let columns = [width, head * size, size];
+            scores_gradient(&scores, &mut of_scores, sequence.inputs[3], sequence.inputs[4], columns);
             let of_scores = Matrix::new(&of_scores, rows, rows, rows);
             multiply_here(self.head_mut(of_query, rows, head, width), Into::Empty, scale, of_scores, key);
             let of_keys = self.head_mut(of_key, rows, head, width);
@@ -187,27 +179,46 @@ impl Attention {
     }
 }
 
-/// Softmax of each row; `logs` gets `ln Σ exp` of each.
-#[inline(always)]
-fn softmax_rows(scores: &mut [f32], logs: &mut [f32]) {
-    for (row, log) in scores.chunks_exact_mut(logs.len()).zip(logs.iter_mut()) {
-        *log = softmax_row(row);
-    }
-}
-
-/// The probabilities again.
-#[inline(always)]
-fn probabilities(scores: &mut [f32], logs: &[f32]) {
-    for (row, log) in scores.chunks_exact_mut(logs.len()).zip(logs) {
-        for value in row {
-            *value = exp(*value - log);
+vectorised! {
+    /// Softmax of each row; `logs` gets `ln Σ exp` of each.
+    fn softmax_rows(scores: &'a mut [f32], logs: &'a mut [f32]) {
+        for (row, log) in scores.chunks_exact_mut(logs.len()).zip(logs.iter_mut()) {
+            *log = softmax_row(row);
         }
     }
 }
 
-#[inline(always)]
-fn scores_gradient(probabilities: &[f32], gradient: &mut [f32], along: f32) {
-    for (gradient, probability) in gradient.iter_mut().zip(probabilities) {
-        *gradient = (*gradient - along) * probability;
+vectorised! {
+    /// The probabilities again.
+    fn probabilities(scores: &'a mut [f32], logs: &'a [f32]) {
+        for (row, log) in scores.chunks_exact_mut(logs.len()).zip(logs) {
+            for value in row {
+                *value = exp(*value - log);
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// `P∘(dP − D)` in place of dP, with D the sums of each row of `dO∘O`, whose rows have a head's columns: their
+    /// width, the first column and how many.
+    fn scores_gradient(
+        probabilities: &'a [f32],
+        of_probabilities: &'a mut [f32],
+        output: &'a [f32],
+        of_output: &'a [f32],
+        columns: [usize; 3],
+    ) {
+        let [width, first, size] = columns;
+        let rows = output.len() / width;
+        for row in 0..rows {
+            let start = row * width + first;
+            let (output, of_output) = (&output[start..start + size], &of_output[start..start + size]);
+            let along = sum!(size, |at| output[at] * of_output[at]);
+            let here = row * rows..(row + 1) * rows;
+            for (gradient, probability) in of_probabilities[here.clone()].iter_mut().zip(&probabilities[here]) {
+                *gradient = (*gradient - along) * probability;
+            }
+        }
     }
 }

@@ -30,8 +30,9 @@ impl Dropout {
     }
 }
 
-/// Applies a part of the mask, from element `start`, to as many numbers.
-pub(super) fn drop_some(mask: DropoutMask, start: usize, values: &mut [f32]) {
-    let draw = mask.key.dropout(mask.rate);
-    vectorised!(draw.apply(start, values));
+vectorised! {
+    /// Applies a part of the mask, from element `start`, to as many numbers.
+    pub(super) fn drop_some(mask: DropoutMask, start: usize, values: &'a mut [f32]) {
+        mask.key.dropout(mask.rate).apply(start, values);
+    }
 }

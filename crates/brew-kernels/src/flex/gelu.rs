@@ -18,15 +18,12 @@ impl Operation<1> for Gelu {
 
     fn forward(&self, [x]: [FlexTensor; 1], keep: bool) -> (FlexTensor, Option<FlexTensor>) {
         if !keep {
-            return (
-                own(x, |values| drop(each_block(values, 1, |_, values| vectorised!(in_place(values))))),
-                None,
-            );
+            return (own(x, |values| drop(each_block(values, 1, |_, values| in_place(values)))), None);
         }
         let mut output = vec![0.0; values(&x).len()];
         each_block(&mut output, 1, |start, output| {
             let input = &values(&x)[start..start + output.len()];
-            vectorised!(forward(input, output));
+            forward(input, output);
         });
         (from_values(output, x.shape()), Some(x))
     }
@@ -35,32 +32,35 @@ impl Operation<1> for Gelu {
         let gradient = own(gradient, |gradient| {
             each_block(gradient, 1, |start, gradient| {
                 let input = &values(&x)[start..start + gradient.len()];
-                vectorised!(backward(input, gradient));
+                backward(input, gradient);
             });
         });
         [Some(gradient)]
     }
 }
 
-#[inline(always)]
-fn in_place(values: &mut [f32]) {
-    for value in values {
-        *value *= normal(*value).0;
+vectorised! {
+    fn in_place(values: &'a mut [f32]) {
+        for value in values {
+            *value *= normal(*value).0;
+        }
     }
 }
 
-#[inline(always)]
-fn forward(input: &[f32], output: &mut [f32]) {
-    for (output, x) in output.iter_mut().zip(input) {
-        *output = x * normal(*x).0;
+vectorised! {
+    fn forward(input: &'a [f32], output: &'a mut [f32]) {
+        for (output, x) in output.iter_mut().zip(input) {
+            *output = x * normal(*x).0;
+        }
     }
 }
 
-/// `Φ(x) + x·φ(x)`.
-#[inline(always)]
-fn backward(input: &[f32], gradient: &mut [f32]) {
-    for (gradient, x) in gradient.iter_mut().zip(input) {
-        let (below, bell) = normal(*x);
-        *gradient *= (x * DENSITY).mul_add(bell, below);
+vectorised! {
+    /// `Φ(x) + x·φ(x)`.
+    fn backward(input: &'a [f32], gradient: &'a mut [f32]) {
+        for (gradient, x) in gradient.iter_mut().zip(input) {
+            let (below, bell) = normal(*x);
+            *gradient *= (x * DENSITY).mul_add(bell, below);
+        }
     }
 }

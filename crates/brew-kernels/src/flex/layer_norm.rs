@@ -60,7 +60,7 @@ impl Operation<4> for ResidualLayerNorm {
                     drop_some(mask, start, x);
                 }
                 let residual = &values(&residual)[start..start + x.len()];
-                vectorised!(add(x, residual));
+                add(x, residual);
             });
         });
         normalise(sums, gamma, &beta, self.epsilon, keep)
@@ -94,27 +94,17 @@ fn normalise(
     let width = width(&x);
     let (scale, shift) = (values(&gamma), values(beta));
     assert!(scale.len() == width && shift.len() == width, "the rows are as wide as neither scale nor shift");
-    let of_block = |input: Option<&[f32]>, output: &mut [f32]| {
-        let mut moments = Vec::with_capacity(output.len() / width);
-        vectorised!({
-            for at in (0..output.len()).step_by(width) {
-                let output = &mut output[at..at + width];
-                if let Some(input) = input {
-                    output.copy_from_slice(&input[at..at + width]);
-                }
-                moments.push(normalise_row(output, scale, shift, epsilon as f32));
-            }
-        });
-        moments
-    };
     if !keep {
-        let output = own(x, |x| drop(each_block(x, width, |_, output| of_block(None, output))));
+        let output = own(x, |x| {
+            each_block(x, width, |_, output| normalise_rows(output, scale, shift, epsilon as f32));
+        });
         return (output, None);
     }
     let mut output = vec![0.0; values(&x).len()];
     let moments = each_block(&mut output, width, |first, output| {
         let start = first * width;
-        of_block(Some(&values(&x)[start..start + output.len()]), output)
+        output.copy_from_slice(&values(&x)[start..start + output.len()]);
+        normalise_rows(output, scale, shift, epsilon as f32)
     });
     let output = from_values(output, x.shape());
     (output, Some(Normalised { rows: x, moments: moments.into_iter().flatten().collect(), gamma }))
@@ -129,13 +119,8 @@ fn gradients(saved: &Normalised, gradient: FlexTensor) -> [FlexTensor; 3] {
         parts = each_block(gradient, width, |first, gradient| {
             let mut sums = vec![0.0; 2 * width];
             let (of_gamma, of_beta) = sums.split_at_mut(width);
-            vectorised!({
-                for (number, gradient) in gradient.chunks_exact_mut(width).enumerate() {
-                    let row = first + number;
-                    let input = &rows[row * width..(row + 1) * width];
-                    row_gradient(input, saved.moments[row], scale, gradient, of_gamma, of_beta);
-                }
-            });
+            let input = &rows[first * width..][..gradient.len()];
+            row_gradients(input, &saved.moments[first..], scale, gradient, of_gamma, of_beta);
             sums
         });
     });
@@ -144,45 +129,56 @@ fn gradients(saved: &Normalised, gradient: FlexTensor) -> [FlexTensor; 3] {
     [of_rows, vector(of_gamma), vector(of_beta)]
 }
 
-#[inline(always)]
-fn add(x: &mut [f32], y: &[f32]) {
-    for (x, y) in x.iter_mut().zip(y) {
-        *x += y;
+vectorised! {
+    fn add(x: &'a mut [f32], y: &'a [f32]) {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x += y;
+        }
     }
 }
 
-/// The row's mean and `1/σ`.
-#[inline(always)]
-fn normalise_row(row: &mut [f32], scale: &[f32], shift: &[f32], epsilon: f32) -> [f32; 2] {
-    let (scale, shift) = (&scale[..row.len()], &shift[..row.len()]);
-    let mean = sum!(row.len(), |at| row[at]) / row.len() as f32;
-    let squares = sum!(row.len(), |at| (row[at] - mean) * (row[at] - mean));
-    let inverse = 1.0 / (squares / row.len() as f32 + epsilon).sqrt();
-    for at in 0..row.len() {
-        row[at] = ((row[at] - mean) * inverse).mul_add(scale[at], shift[at]);
+vectorised! {
+    /// Each row normalised in its place; of each the mean and `1/σ`.
+    fn normalise_rows(rows: &'a mut [f32], scale: &'a [f32], shift: &'a [f32], epsilon: f32) -> Vec<[f32; 2]> {
+        let width = scale.len();
+        let shift = &shift[..width];
+        let mut moments = Vec::with_capacity(rows.len() / width);
+        for row in rows.chunks_exact_mut(width) {
+            let mean = sum!(width, |at| row[at]) / width as f32;
+            let squares = sum!(width, |at| (row[at] - mean) * (row[at] - mean));
+            let inverse = 1.0 / (squares / width as f32 + epsilon).sqrt();
+            for at in 0..width {
+                row[at] = ((row[at] - mean) * inverse).mul_add(scale[at], shift[at]);
+            }
+            moments.push([mean, inverse]);
+        }
+        moments
     }
-    [mean, inverse]
 }
 
-/// `(g − mean(g) − x̂·mean(g·x̂)) / σ` with `g` the gradient times the scale, in place of the gradient.
-#[inline(always)]
-fn row_gradient(
-    row: &[f32],
-    [mean, inverse]: [f32; 2],
-    scale: &[f32],
-    gradient: &mut [f32],
-    of_gamma: &mut [f32],
-    of_beta: &mut [f32],
-) {
-    let width = row.len();
-    let (scale, gradient) = (&scale[..width], &mut gradient[..width]);
-    let (of_gamma, of_beta) = (&mut of_gamma[..width], &mut of_beta[..width]);
-    let across = sum!(width, |at| gradient[at] * scale[at]) / width as f32;
-    let along = sum!(width, |at| gradient[at] * scale[at] * ((row[at] - mean) * inverse)) / width as f32;
-    for at in 0..width {
-        let (of_output, hat) = (gradient[at], (row[at] - mean) * inverse);
-        of_gamma[at] = of_output.mul_add(hat, of_gamma[at]);
-        of_beta[at] += of_output;
-        gradient[at] = (of_output * scale[at] - across - hat * along) * inverse;
+vectorised! {
+    /// `(g − mean(g) − x̂·mean(g·x̂)) / σ` with `g` the gradient times the scale, in place of the gradient; what scale
+    /// and shift get is added to theirs.
+    fn row_gradients(
+        rows: &'a [f32],
+        moments: &'a [[f32; 2]],
+        scale: &'a [f32],
+        gradients: &'a mut [f32],
+        of_gamma: &'a mut [f32],
+        of_beta: &'a mut [f32],
+    ) {
+        let width = scale.len();
+        let (of_gamma, of_beta) = (&mut of_gamma[..width], &mut of_beta[..width]);
+        let rows = rows.chunks_exact(width).zip(moments);
+        for (gradient, (row, &[mean, inverse])) in gradients.chunks_exact_mut(width).zip(rows) {
+            let across = sum!(width, |at| gradient[at] * scale[at]) / width as f32;
+            let along = sum!(width, |at| gradient[at] * scale[at] * ((row[at] - mean) * inverse)) / width as f32;
+            for at in 0..width {
+                let (of_output, hat) = (gradient[at], (row[at] - mean) * inverse);
+                of_gamma[at] = of_output.mul_add(hat, of_gamma[at]);
+                of_beta[at] += of_output;
+                gradient[at] = (of_output * scale[at] - across - hat * along) * inverse;
+            }
+        }
     }
 }

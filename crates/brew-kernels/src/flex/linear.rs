@@ -79,18 +79,19 @@ fn sum_of_rows(values: &[f32], width: usize) -> Vec<f32> {
     use rayon::prelude::*;
     let of_block = |block: &[f32]| {
         let mut sum = vec![0.0; width];
-        vectorised!(add_rows(&mut sum, block));
+        add_rows(&mut sum, block);
         sum
     };
     let blocks = values.par_chunks((block_rows(width) * width).max(1));
     sum_of(blocks.map(of_block).collect(), width)
 }
 
-#[inline(always)]
-fn add_rows(sum: &mut [f32], rows: &[f32]) {
-    for row in rows.chunks_exact(sum.len()) {
-        for (sum, value) in sum.iter_mut().zip(row) {
-            *sum += value;
+vectorised! {
+    fn add_rows(sum: &'a mut [f32], rows: &'a [f32]) {
+        for row in rows.chunks_exact(sum.len()) {
+            for (sum, value) in sum.iter_mut().zip(row) {
+                *sum += value;
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ impl Operation<1> for Softmax {
     fn forward(&self, [x]: [FlexTensor; 1], keep: bool) -> (FlexTensor, Option<FlexTensor>) {
         let width = width(&x);
         let output = own(x, |x| {
-            each_block(x, width, |_, rows| vectorised!(softmax_rows(rows, width)));
+            each_block(x, width, |_, rows| softmax_rows(rows, width));
         });
         (output.clone(), keep.then_some(output))
     }
@@ -25,22 +25,18 @@ impl Operation<1> for Softmax {
         let of_rows = own(gradient, |gradient| {
             each_block(gradient, width, |first, gradient| {
                 let output = &values(&output)[first * width..first * width + gradient.len()];
-                vectorised!({
-                    for (gradient, output) in gradient.chunks_exact_mut(width).zip(output.chunks_exact(width))
-                    {
-                        row_gradient(output, gradient);
-                    }
-                });
+                row_gradients(output, gradient, width);
             });
         });
         [Some(of_rows)]
     }
 }
 
-#[inline(always)]
-fn softmax_rows(rows: &mut [f32], width: usize) {
-    for row in rows.chunks_exact_mut(width) {
-        softmax_row(row);
+vectorised! {
+    fn softmax_rows(rows: &'a mut [f32], width: usize) {
+        for row in rows.chunks_exact_mut(width) {
+            softmax_row(row);
+        }
     }
 }
 
@@ -59,12 +55,14 @@ pub(super) fn softmax_row(row: &mut [f32]) -> f32 {
     most + total.ln()
 }
 
-/// `s·(g − Σ g·s)`, in place of the gradient.
-#[inline(always)]
-fn row_gradient(output: &[f32], gradient: &mut [f32]) {
-    let output = &output[..gradient.len()];
-    let along = sum!(gradient.len(), |at| gradient[at] * output[at]);
-    for (gradient, output) in gradient.iter_mut().zip(output) {
-        *gradient = (*gradient - along) * output;
+vectorised! {
+    /// `s·(g − Σ g·s)`, in place of the gradient.
+    fn row_gradients(outputs: &'a [f32], gradients: &'a mut [f32], width: usize) {
+        for (gradient, output) in gradients.chunks_exact_mut(width).zip(outputs.chunks_exact(width)) {
+            let along = sum!(width, |at| gradient[at] * output[at]);
+            for (gradient, output) in gradient.iter_mut().zip(output) {
+                *gradient = (*gradient - along) * output;
+            }
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! Loops over slices that the compiler turns into vector instructions, chosen at run time.
 //!
 //! A loop is written for single numbers; `vectorised!` compiles it for each set of instructions that `pulp` knows and
-//! runs the best one that the processor has. All of it has to be `inline(always)`, closures as well, which is what the
-//! macros are for: what is not inlined is compiled for the oldest processor, where `mul_add` is a call. Sums go into
+//! runs the best one that the processor has. What it calls has to be `inline(always)`, closures as well, which is what
+//! `sum!` is for: what is not inlined is compiled for the oldest processor, where `mul_add` is a call. Sums go into
 //! several lanes, and nothing branches.
 
 use pulp::Arch;
@@ -12,11 +12,30 @@ pub(super) fn is_supported() -> bool {
     !matches!(Arch::new(), Arch::Scalar)
 }
 
-/// Runs a loop, compiled for what the processor has.
+/// Declares a function whose loop is compiled for each set of vector instructions; the best one that the processor has
+/// is run. References have the lifetime `'a`.
 macro_rules! vectorised {
-    ($($work:tt)*) => {
-        pulp::Arch::new().dispatch(#[inline(always)] || { $($work)* })
+    ($(#[$meta:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $output:ty)? $body:block) => {
+        $(#[$meta])*
+        $visibility fn $name<'a>($($argument: $type),*) $(-> $output)? {
+            struct Loop<'a> {
+                $($argument: $type,)*
+                lifetime: std::marker::PhantomData<&'a ()>,
+            }
+            impl<'a> pulp::WithSimd for Loop<'a> {
+                type Output = vectorised!(@output $($output)?);
+
+                #[inline(always)]
+                fn with_simd<S: pulp::Simd>(self, _: S) -> Self::Output {
+                    let Self { $($argument,)* .. } = self;
+                    $body
+                }
+            }
+            pulp::Arch::new().dispatch(Loop { $($argument,)* lifetime: std::marker::PhantomData })
+        }
     };
+    (@output) => { () };
+    (@output $output:ty) => { $output };
 }
 
 /// `Σ f(i)` over the indexes below a length: `sum!(length, |i| f(i))`.
