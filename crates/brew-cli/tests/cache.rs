@@ -363,15 +363,22 @@ fn what_cannot_be_kept_is_refused_before_anything_is_written() {
     refuse(&["cache.top_k=2"], 2, &["cache.top_k", "2 labels"]);
     refuse(&["cache.top_k=1", "distillation.kd_loss_type=mse"], 2, &["cache.top_k", "mse"]);
     refuse(&[r#"data.augmentation=[{name="deleting",p=0.1}]"#], 2, &["cache = given", "augmentation"]);
+    let both = ["cache.keep=false", "distillation.is_caching_logits=true"];
+    refuse(&both, 2, &["cache.keep = false", "is_caching_logits"]);
     refuse(&["cache.folder=kept"], 2, &["cache.folder", "dir"]);
     // Below a file: not even root may write there.
     refuse(&["cache.dir=run.toml/kept"], 1, &["run.toml/kept"]);
     let settings = ["distillation.is_caching_logits=true", "cache.limit_gb=1e-6", "training.output_dir=no"];
     shop.refuse(&command(&["distill", "run.toml"], &settings), 2, &["of memory", "limit_gb"]);
     shop.refuse(&command(&["cache", "build", "run.toml"], &[]), 2, &["cache.dir", "missing"]);
-    // What a run says that keeps nothing.
-    let (_, said) = shop.losses("nothing", &[]);
-    assert!(said.contains("in each of 2 epochs") && said.contains("is_caching_logits"), "{said}");
+    // What pays is kept unasked, and what is not to be kept is not.
+    let (_, said) = shop.losses("unasked", &[]);
+    assert!(said.contains("of 40 texts is kept in memory"), "{said}");
+    for nothing in ["cache.keep=false", "training.num_epochs=1"] {
+        let (_, said) = shop.losses("nothing", &[nothing]);
+        assert!(!said.contains("kept in memory"), "{said}");
+        fs::remove_dir_all(shop.path("nothing")).unwrap();
+    }
 }
 
 /// Every way to distil keeps what it needs, as large as it was told, and reads it again.

@@ -55,7 +55,8 @@ const HIDDEN: &str =
 fn a_student_learns_from_a_teacher_of_another_tokenizer() {
     let shop = taught();
     let settings = [&OTHER_TOKENS[..], &[HIDDEN, "training.log_every=5"]].concat();
-    shop.succeed(&distil("training.output_dir=spelled", &settings));
+    let computed = [&settings[..], &["cache.keep=false"]].concat();
+    shop.succeed(&distil("training.output_dir=spelled", &computed));
     let reports = reports(&shop, "spelled");
     let (first, last) = (&reports[0], reports.last().unwrap());
     assert!(loss(last) < 0.8 * loss(first), "{first} → {last}");
@@ -97,7 +98,8 @@ fn states_are_told_from_those_of_other_texts() {
         "crd.head.lr=0.01",
         "training.log_every=1",
     ];
-    shop.succeed(&distil("training.output_dir=whole", &settings));
+    let computed = [&settings[..], &["cache.keep=false"]].concat();
+    shop.succeed(&distil("training.output_dir=whole", &computed));
     let whole = reports(&shop, "whole");
     let terms = whole[0]["terms"].to_string();
     assert!(terms.contains("crd_loss") && terms.contains("kd_loss"), "{terms}");
@@ -146,7 +148,7 @@ fn layers_are_matched_many_to_many() {
 #[test]
 fn kept_outputs_teach_as_computed_ones_do_with_matches_too() {
     let shop = taught();
-    shop.succeed(&distil("training.output_dir=computed", &[HIDDEN]));
+    shop.succeed(&distil("training.output_dir=computed", &[HIDDEN, "cache.keep=false"]));
     shop.succeed(&distil("training.output_dir=kept", &[HIDDEN, "distillation.is_caching_logits=true"]));
     assert_same_losses(&shop, "kept", "computed");
 }

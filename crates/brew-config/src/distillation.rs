@@ -22,7 +22,7 @@ pub const DEFAULT_RELATION_HEADS: usize = 12;
 /// | `kd_loss_weight` | 1 | its weight | ≥ 0 |
 /// | `kd_loss_weight_scheduler` | `none` | see [`WeightScheduler`] | |
 /// | `probability_shift` | false | swap the teacher's largest logit with the true label's | |
-/// | `is_caching_logits` | false | compute the teacher's outputs once | |
+/// | `is_caching_logits` | false | compute the teacher's outputs once and keep them in memory, however much they take; a run file's distillation keeps up to 1 GB unasked, see `[cache]` | |
 /// | `intermediate_matches` | [] | see [`IntermediateMatch`] and [`preset`](crate::preset) | |
 /// | `kd_scale` | `none` | factor on the KD loss | `none`, `t_squared` |
 /// | `nst_scale` | `length` | what `nst` divides its matrices by where there is a mask | `length`, `width` |

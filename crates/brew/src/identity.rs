@@ -36,7 +36,7 @@ const FREE: [(&str, &[&str]); 6] = [
         ],
     ),
     ("distillation", &["is_caching_logits"]),
-    ("cache", &["dir", "limit_gb"]),
+    ("cache", &["keep", "dir", "limit_gb"]),
 ];
 
 /// The files of a teacher that say what it answers.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use brew_cache::{Cache, ExampleKey, free_space};
 
-use super::plan::{Plan, settings};
+use super::plan::{Plan, UNASKED, asks_again, settings};
 use super::readable_bytes;
-use crate::{Observer, Run, RunError, RunKind};
+use crate::{Observer, Run, RunError};
 
 /// A teacher's outputs, ready to be kept.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub(crate) fn open(
         found.push(of_run);
     }
     // The tasks of a student have the settings of one table.
-    if let Some(settings) = runs.first().and_then(|run| settings(run)) {
+    if let Some(settings) = runs.iter().find_map(|run| settings(run)) {
         let all = || found.iter().flatten();
         check_room(all(), settings.dir.as_deref(), settings.limit())?;
         all().for_each(|one| tell(one, observer));
@@ -159,18 +159,19 @@ fn tell(found: &Found, observer: &mut dyn Observer) {
     ));
 }
 
-/// Says what keeping would take where a teacher is asked the same again in each epoch.
+/// Says what keeping would take where a teacher is asked the same again in each epoch, and that is too much to be kept
+/// unasked.
 fn advise(runs: &[&Run], observer: &mut dyn Observer) {
-    let epochs = runs.first().map_or(0, |run| run.config.training.num_epochs);
-    let changes = |run: &&Run| run.kind != RunKind::Distill || !run.config.data.augmentation.is_empty();
-    if epochs < 2 || runs.iter().any(changes) {
+    let of_run = |run: &&Run| run.config.cache.is_none() && asks_again(run);
+    if !runs.iter().any(of_run) {
         return;
     }
     let bytes: u64 = runs.iter().flat_map(|run| super::estimates(run)).map(|one| one.bytes).sum();
     observer.note(&format!(
-        "the teacher is asked the same in each of {epochs} epochs; to ask it once, keep what it says ({}): \
-         distillation.is_caching_logits = true, or [cache] with a dir",
-        readable_bytes(bytes)
+        "the teacher is asked the same in each epoch: what it says takes {}, more than the {} that are kept unasked; \
+         to ask it once, set distillation.is_caching_logits = true, or [cache] with a dir",
+        readable_bytes(bytes),
+        readable_bytes(UNASKED)
     ));
 }
 

@@ -49,11 +49,31 @@ pub struct CacheEstimate {
     pub bytes: u64,
 }
 
+/// How many bytes a run keeps in memory that was not asked to.
+pub(super) const UNASKED: u64 = 1_000_000_000;
+
 /// The settings by which outputs are kept; `None` where they are not.
 pub(crate) fn settings(run: &Run) -> Option<CacheConfig> {
-    let is_kept = run.config.distillation.is_caching_logits;
-    let settings = run.config.cache.clone().or_else(|| is_kept.then(CacheConfig::default));
-    settings.filter(|_| run.kind == RunKind::Distill)
+    if run.kind != RunKind::Distill {
+        return None;
+    }
+    if let Some(settings) = &run.config.cache {
+        return settings.keep.then(|| settings.clone());
+    }
+    let is_little = || estimates(run).iter().map(|one| one.bytes).sum::<u64>() <= UNASKED;
+    let is_kept = run.config.distillation.is_caching_logits || (asks_again(run) && is_little());
+    is_kept.then(CacheConfig::default)
+}
+
+/// Whether the teachers are asked the same in more than one epoch.
+pub(super) fn asks_again(run: &Run) -> bool {
+    let training = &run.config.training;
+    let batches = run.train.features.len().div_ceil(run.config.data.batch_size);
+    let epochs = match training.num_steps {
+        Some(steps) => (steps * training.gradient_accumulation_steps).div_ceil(batches.max(1)),
+        None => training.num_epochs,
+    };
+    run.kind == RunKind::Distill && run.config.data.augmentation.is_empty() && epochs > 1
 }
 
 /// What keeping each teacher's outputs takes, whether or not the run keeps them.

@@ -8,8 +8,15 @@ use crate::{RunConfig, RunKind, TaskKind};
 pub(super) fn cache_problems(config: &RunConfig, kind: RunKind) -> Vec<Problem> {
     let mut found = Vec::new();
     let Some(cache) = config.cache.as_ref().filter(|_| kind == RunKind::Distill) else { return found };
+    if !cache.keep {
+        if config.distillation.is_caching_logits {
+            let remedy = "distillation.is_caching_logits = true keeps them; set one of the two otherwise";
+            found.push(Problem::new("cache.keep", false, remedy));
+        }
+        return found;
+    }
     if !config.data.augmentation.is_empty() {
-        let remedy = "what is kept is of the unchanged text; leave out [cache] or data.augmentation";
+        let remedy = "what is kept is of the unchanged text; set cache.keep = false, or leave out [cache] or data.augmentation";
         found.push(Problem::new("cache", "given", remedy));
     }
     if !(cache.limit_gb.is_finite() && cache.limit_gb > 0.0) {
