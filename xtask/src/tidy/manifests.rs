@@ -102,7 +102,9 @@ fn check_manifest(path: &str, text: &str, document: &DeTable<'_>, findings: &mut
         let Dependency { name, features, kind, line } = &dependency;
         let in_workspace = ARROWS.iter().any(|(member, _)| member == name);
         let in_tests = *kind == Kind::Dev;
-        if in_workspace && !allowed.contains(&name.as_str()) && !(in_tests && name == TEST_CRATE) {
+        // A crate's tests may ask for its own features.
+        let for_tests = in_tests && (name == TEST_CRATE || name == package);
+        if in_workspace && !allowed.contains(&name.as_str()) && !for_tests {
             let message = if name == TEST_CRATE {
                 format!("`{package}` → `{name}`: only as a dev-dependency")
             } else {
