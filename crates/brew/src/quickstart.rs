@@ -83,9 +83,10 @@ struct Recipe {
     lr: f64,
 }
 
-// Tuned on seeds 1 to 3: with 6 epochs the teacher has not found the task yet.
+// Tuned on seeds 1 to 5: with 6 epochs the teacher has not found the task yet, and the student that learns from it ends
+// anywhere from 71 to 83 %.
 const TEACHER: Recipe = Recipe { layers: 3, width: 96, epochs: 10, lr: 1e-3 };
-const STUDENT: Recipe = Recipe { layers: 1, width: 48, epochs: 6, lr: 2e-3 };
+const STUDENT: Recipe = Recipe { layers: 1, width: 48, epochs: 8, lr: 2e-3 };
 const BATCH: usize = 64;
 
 struct QuickstartJob<'a> {
