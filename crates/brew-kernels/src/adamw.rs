@@ -27,10 +27,13 @@ impl AdamWStep {
     }
 }
 
-/// Parameter, first and second moment after a step.
+/// Parameter, first and second moment after a step, of parameter, gradient and the two moments before it.
 ///
 /// # Shapes
 /// - all: any, the same.
+///
+/// # Panics
+/// If the shapes differ.
 pub fn adamw<B: Backend, const D: usize>(
     [value, gradient, first, second]: [Tensor<B, D>; 4],
     step: &AdamWStep,

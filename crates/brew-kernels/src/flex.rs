@@ -63,7 +63,7 @@ pub(crate) fn apply<B: Backend, O: Operation<N>, const N: usize>(
         return Err(inputs);
     }
     if is::<B, FlexTensor>() {
-        let inputs = inputs.map(|input| contiguous(same(input)));
+        let inputs = inputs.map(|input| same::<_, FlexTensor>(input).to_contiguous());
         return Ok(same(operation.forward(inputs, false).0));
     }
     if is::<B, Tracked>() {
@@ -84,14 +84,9 @@ fn same<S: 'static, T: 'static>(value: S) -> T {
     slot.downcast_mut::<Option<T>>().and_then(Option::take).expect("the types were compared before")
 }
 
-/// The same numbers, one after the other from the storage's first.
-fn contiguous(tensor: FlexTensor) -> FlexTensor {
-    tensor.to_contiguous()
-}
-
 fn tracked<O: Operation<N>, const N: usize>(operation: O, inputs: [Tracked; N]) -> Tracked {
     let nodes = inputs.each_ref().map(|input| input.node.clone());
-    let inputs = inputs.map(|input| contiguous(input.primitive));
+    let inputs = inputs.map(|input| input.primitive.to_contiguous());
     match Step::<O>(PhantomData).prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(preparation) => {
             let (output, saved) = operation.forward(inputs, true);
@@ -110,7 +105,7 @@ impl<O: Operation<N>, const N: usize> Backward<Flex, N> for Step<O> {
     type State = (O, O::Saved);
 
     fn backward(self, ops: Ops<Self::State, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let gradient = contiguous(gradients.consume::<Flex>(&ops.node));
+        let gradient = gradients.consume::<Flex>(&ops.node).to_contiguous();
         let wanted = ops.parents.each_ref().map(Option::is_some);
         let (operation, saved) = ops.state;
         let of_inputs = operation.backward(saved, gradient, wanted);

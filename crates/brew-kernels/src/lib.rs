@@ -47,6 +47,9 @@ pub fn gelu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
 /// # Shapes
 /// - `x`: `[rows, inputs]`, `weight`: `[inputs, outputs]`, `bias`: `[outputs]`
 /// - output: `[rows, outputs]`
+///
+/// # Panics
+/// If the shapes do not fit.
 pub fn linear<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>, bias: Option<Tensor<B, 1>>) -> Tensor<B, 2> {
     #[cfg(feature = "flex")]
     let (x, weight, bias) = match bias {
@@ -70,6 +73,9 @@ pub fn linear<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>, bias: Option<Te
 /// # Shapes
 /// - `x`, output: `[rows, width]`
 /// - `gamma`, `beta`: `[width]`
+///
+/// # Panics
+/// If the shapes do not fit.
 pub fn layer_norm<B: Backend>(
     x: Tensor<B, 2>,
     gamma: Tensor<B, 1>,
@@ -92,6 +98,9 @@ pub fn layer_norm<B: Backend>(
 /// # Shapes
 /// - `x`, `residual`, output: `[rows, width]`
 /// - `gamma`, `beta`: `[width]`
+///
+/// # Panics
+/// If the shapes do not fit, or the rate of `dropout` is not in `[0, 1)`.
 pub fn residual_layer_norm<B: Backend>(
     x: Tensor<B, 2>,
     residual: Tensor<B, 2>,
@@ -119,6 +128,9 @@ pub fn residual_layer_norm<B: Backend>(
 ///
 /// # Shapes
 /// - input and output: any, the same.
+///
+/// # Panics
+/// If the mask's rate is not in `[0, 1)`.
 pub fn dropout<B: Backend, const D: usize>(x: Tensor<B, D>, mask: DropoutMask) -> Tensor<B, D> {
     #[cfg(feature = "flex")]
     let x = match flex::apply::<B, _, _>(flex::Dropout { mask }, [primitive(x)]) {

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::storage::values;
 use super::vector::{is_supported, vectorised};
-use super::{contiguous, is, same};
+use super::{is, same};
 use crate::AdamWStep;
 
 /// How many numbers a thread takes at once: its four slices stay in the second-level cache.
@@ -19,7 +19,7 @@ pub(crate) fn adamw<B: Backend>(
     if !is_supported() || !are_f32 || !is::<B, FlexTensor>() {
         return Err(inputs);
     }
-    let [value, gradient, first, second] = inputs.map(|input| contiguous(same(input)));
+    let [value, gradient, first, second] = inputs.map(|input| same::<_, FlexTensor>(input).to_contiguous());
     Ok(stepped([value, first, second], &gradient, step).map(same))
 }
 
