@@ -10,7 +10,8 @@ pub struct Sequences {
     /// How many rows each has; none is 0.
     pub lengths: Vec<usize>,
     /// The length to which the batch would be padded: the fate of a probability under dropout is decided by its
-    /// place in `[batch, heads, padded, padded]`, so that packed and padded runs draw the same.
+    /// place in `[batch, heads, padded, padded]`, or `[batch, heads, 1, padded]` where first rows alone ask, so that
+    /// packed and padded runs draw the same.
     pub padded: usize,
 }
 
@@ -21,14 +22,15 @@ pub struct Sequences {
 /// al., <https://arxiv.org/abs/2205.14135>).
 ///
 /// # Shapes
-/// - `query`, `key`, `value`, output: `[rows, heads · d]`, rows of all sequences one after the other
+/// - `key`, `value`: `[rows, heads · d]`, rows of all sequences one after the other
+/// - `query`, output: the same, or `[sequences, heads · d]`, those of each sequence's first row alone
 ///
 /// # Errors
 /// The inputs, unchanged, if there is no kernel for them.
 ///
 /// # Panics
-/// If the sequences' lengths do not add up to the rows, one is 0 or above the padded length, or the width is no
-/// multiple of `heads`.
+/// If the sequences' lengths do not add up to the rows, there is a query neither for each row nor for each sequence,
+/// a length is 0 or above the padded length, or the width is no multiple of `heads`.
 pub fn attention<B: Backend>(
     query: Tensor<B, 2>,
     key: Tensor<B, 2>,
@@ -39,12 +41,17 @@ pub fn attention<B: Backend>(
 ) -> Result<Tensor<B, 2>, [Tensor<B, 2>; 3]> {
     #[cfg(feature = "flex")]
     {
-        let [rows, width] = query.dims();
+        let [rows, width] = key.dims();
+        let [queries, _] = query.dims();
+        let first_only = queries != rows;
+        let has_queries = !first_only || queries == sequences.lengths.len();
+        assert!(has_queries, "{queries} queries for {rows} rows of {} sequences", sequences.lengths.len());
         assert_eq!(sequences.lengths.iter().sum::<usize>(), rows, "the sequences have not as many rows");
         assert!(heads > 0 && width.is_multiple_of(heads), "{width} is no multiple of {heads} heads");
         let fits = |length: &usize| (1..=sequences.padded).contains(length);
         assert!(sequences.lengths.iter().all(fits), "a sequence is empty or longer than the padding");
-        let operation = crate::flex::Attention { sequences: sequences.clone().into(), heads, dropout };
+        let operation =
+            crate::flex::Attention { sequences: sequences.clone().into(), first_only, heads, dropout };
         let inputs = [query, key, value].map(crate::primitive);
         crate::flex::apply::<B, _, _>(operation, inputs)
             .map(crate::tensor)

@@ -155,33 +155,41 @@ fn sequences() -> Sequences {
 
 const HEADS: usize = 3;
 
-/// Sequence by sequence and head by head; of the dropout's mask the part that its places have.
+/// Sequence by sequence and head by head; of the dropout's mask the part that its places have. The queries are of all
+/// rows, or of each sequence's first.
 fn attention_by_hand<B: Backend>(x: &[Tensor<B, 2>], dropout: Option<DropoutMask>) -> Tensor<B, 2> {
     let sequences = sequences();
     let (padded, batch) = (sequences.padded, sequences.lengths.len());
-    let [_, width] = x[0].dims();
+    let [rows, width] = x[1].dims();
+    let of_all = x[0].dims()[0] == rows;
     let size = width / HEADS;
-    let values = dropout.map(|mask| mask.key.dropout_mask(batch * HEADS * padded * padded, mask.rate));
+    let padded_queries = if of_all { padded } else { 1 };
+    let places = batch * HEADS * padded_queries * padded;
+    let values = dropout.map(|mask| mask.key.dropout_mask(places, mask.rate));
     let mut start = 0;
-    let mut rows = Vec::new();
+    let mut outputs = Vec::new();
     for (number, &length) in sequences.lengths.iter().enumerate() {
+        let asking = if of_all { start..start + length } else { number..number + 1 };
+        let queries = asking.len();
         let heads = (0..HEADS).map(|head| {
-            let [query, key, value] = [0, 1, 2]
-                .map(|input| x[input].clone().slice([start..start + length, head * size..(head + 1) * size]));
+            let columns = head * size..(head + 1) * size;
+            let query = x[0].clone().slice([asking.clone(), columns.clone()]);
+            let [key, value] =
+                [1, 2].map(|input| x[input].clone().slice([start..start + length, columns.clone()]));
             let scores = query.matmul(key.transpose()).div_scalar((size as f64).sqrt());
             let mut probabilities = plain::softmax(scores);
             if let Some(values) = &values {
-                let of_row = |row: usize| ((number * HEADS + head) * padded + row) * padded;
-                let part = (0..length).flat_map(|row| values[of_row(row)..of_row(row) + length].to_vec());
-                let part = TensorData::new(part.collect::<Vec<f32>>(), [length, length]);
+                let of_row = |row: usize| ((number * HEADS + head) * padded_queries + row) * padded;
+                let part = (0..queries).flat_map(|row| values[of_row(row)..of_row(row) + length].to_vec());
+                let part = TensorData::new(part.collect::<Vec<f32>>(), [queries, length]);
                 probabilities = probabilities * Tensor::from_data(part, &Default::default());
             }
             probabilities.matmul(value)
         });
-        rows.push(Tensor::cat(heads.collect(), 1));
+        outputs.push(Tensor::cat(heads.collect(), 1));
         start += length;
     }
-    Tensor::cat(rows, 0)
+    Tensor::cat(outputs, 0)
 }
 
 fn attend<B: Backend>(x: &[Tensor<B, 2>], dropout: Option<DropoutMask>) -> Tensor<B, 2> {
@@ -197,6 +205,27 @@ agreement!(
     |x| attend(x, Some(mask(7))),
     attention_by_hand(x, Some(mask(7)))
 );
+
+agreement!(
+    attention_of_first_rows_agrees,
+    [[4, 33], [55, 33], [55, 33]],
+    |x| attend(x, None),
+    attention_by_hand(x, None)
+);
+
+agreement!(
+    attention_of_first_rows_with_dropout_agrees,
+    [[4, 33], [55, 33], [55, 33]],
+    |x| attend(x, Some(mask(8))),
+    attention_by_hand(x, Some(mask(8)))
+);
+
+#[test]
+#[should_panic(expected = "3 queries for 55 rows of 4 sequences")]
+fn attention_refuses_queries_of_some_rows() {
+    let [query, key, value] = [3, 55, 55].map(|rows| numbers::<Flex, 2>(1, [rows, 33]));
+    let _ = attention(query, key, value, &sequences(), HEADS, None);
+}
 
 #[test]
 fn attention_without_a_kernel_gives_back_its_inputs() {

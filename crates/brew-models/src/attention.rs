@@ -8,7 +8,7 @@ use burn::tensor::{Tensor, backend::Backend};
 use crate::dropout::Dropout;
 use crate::fused::{LayerNorm, linear};
 use crate::init::Builder;
-use crate::packing::Layout;
+use crate::packing::{Layout, Rows};
 use crate::{Architecture, EncoderConfig, ModelError, OutputRequest};
 
 /// Self-attention with its output layer, residual and LayerNorm.
@@ -70,21 +70,27 @@ impl<B: Backend> SelfAttention<B> {
         })
     }
 
-    /// The output, and what is asked for of what leads to it.
+    /// The output of all rows or of each sequence's first, which attends to all of them, and what is asked for of
+    /// what leads to it: of the first rows alone, nothing.
     ///
     /// # Shapes
-    /// - `x`, output: `[rows, hidden]`
+    /// - `x`: `[rows, hidden]`, output: the same, or `[batch, hidden]`
     pub(crate) fn forward(
         &self,
         x: Tensor<B, 2>,
         layout: &Layout<B>,
         request: OutputRequest,
+        rows: Rows,
         dropout: &mut Dropout,
     ) -> (Tensor<B, 2>, AttentionFeatures<B>) {
-        let query = linear(&self.query, x.clone());
+        let [_, hidden] = x.dims();
         let key = linear(&self.key, x.clone());
         let value = linear(&self.value, x.clone());
-        let [_, hidden] = x.dims();
+        let x = match rows {
+            Rows::All => x,
+            Rows::First => layout.first(x),
+        };
+        let query = linear(&self.query, x.clone());
         let padded = |rows: &Tensor<B, 2>| {
             let keep = |rows: &Tensor<B, 2>| layout.unpack(rows.clone());
             request.queries_keys_values.then(|| keep(rows).reshape([layout.batch, layout.length, hidden]))
@@ -103,17 +109,18 @@ impl<B: Backend> SelfAttention<B> {
             _ => Err([query, key, value]),
         };
         let context =
-            fused.unwrap_or_else(|inputs| self.attend(inputs, layout, request, mask, &mut features));
+            fused.unwrap_or_else(|inputs| self.attend(inputs, layout, request, rows, mask, &mut features));
         let output = linear(&self.output, context);
         (self.layer_norm.end(output, x, dropout, self.hidden_dropout), features)
     }
 
-    /// The context of all rows, by way of the padded batch.
+    /// The context of the rows, by way of the padded batch.
     fn attend(
         &self,
         inputs: [Tensor<B, 2>; 3],
         layout: &Layout<B>,
         request: OutputRequest,
+        rows: Rows,
         mask: Option<DropoutMask>,
         features: &mut AttentionFeatures<B>,
     ) -> Tensor<B, 2> {
@@ -124,7 +131,12 @@ impl<B: Backend> SelfAttention<B> {
         let [query, key, value] = inputs;
         // Scaling the queries touches rows·hidden numbers, the scores batch·heads·length².
         let scale = 1.0 / (head_size as f64).sqrt();
-        let query = by_head(query.mul_scalar(scale)).swap_dims(1, 2);
+        let query = query.mul_scalar(scale);
+        let query = match rows {
+            Rows::All => by_head(query),
+            Rows::First => query.reshape([batch, 1, self.heads, head_size]),
+        };
+        let query = query.swap_dims(1, 2);
         let scores = query.matmul(by_head(key).permute([0, 2, 3, 1]));
         features.scores = request.attention_scores.then(|| scores.clone());
         let mut probabilities = softmax(scores + layout.mask.clone());
@@ -133,7 +145,10 @@ impl<B: Backend> SelfAttention<B> {
         }
         features.probabilities = request.attentions.then(|| probabilities.clone());
         let context = probabilities.matmul(by_head(value).swap_dims(1, 2)).swap_dims(1, 2);
-        layout.pack(context.reshape([batch * length, hidden]))
+        match rows {
+            Rows::All => layout.pack(context.reshape([batch * length, hidden])),
+            Rows::First => context.reshape([batch, hidden]),
+        }
     }
 }
 

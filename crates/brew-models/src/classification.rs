@@ -10,6 +10,7 @@ use crate::encoder::Encoder;
 use crate::fused::linear;
 use crate::head::{self, Pooler, StudentHead};
 use crate::init::{Builder, Initialiser, ParameterSource};
+use crate::packing::Rows;
 use crate::{
     EncoderConfig, EncoderInput, Head, Mode, ModelError, ModelOutput, OutputRequest, PretrainedModel,
 };
@@ -172,7 +173,7 @@ impl<B: Backend> SequenceClassifier<B> {
     /// As [`Encoder::forward`].
     pub fn forward(&self, input: EncoderInput<B>, request: OutputRequest, mode: Mode) -> ModelOutput<B> {
         let mut dropout = Dropout::new(mode);
-        let encoded = self.encoder.forward_with(input, request, &mut dropout);
+        let encoded = self.encoder.forward_with(input, request, Rows::First, &mut dropout);
         let mut texts = self.encoder.texts(&encoded);
         if let Some(pooler) = &self.pooler {
             texts = pooler.forward(texts, &mut dropout);

@@ -9,7 +9,7 @@ use crate::gru::BiGru;
 use crate::init::Builder;
 use crate::layer::EncoderLayer;
 use crate::names::distinct_layers;
-use crate::packing::Layout;
+use crate::packing::{Layout, Rows};
 use crate::{Architecture, EncoderConfig, EncoderInput, EncoderOutput, Mode, ModelError, OutputRequest};
 
 /// The encoder of every family (the papers are at [`Architecture`]): embeddings, then layers of attention, which
@@ -35,6 +35,8 @@ pub struct Encoder<B: Backend> {
 pub(crate) struct Encoded<B: Backend> {
     pub(crate) output: EncoderOutput<B>,
     pub(crate) layout: Layout<B>,
+    /// Which rows the output has.
+    last_rows: Rows,
     /// Of BiGRU: the last states of both directions, `[batch, 2 · hidden]`.
     last_states: Option<Tensor<B, 2>>,
 }
@@ -68,14 +70,16 @@ impl<B: Backend> Encoder<B> {
     /// If the length is above the model's [`max_length`](EncoderConfig::max_length), the three inputs differ in
     /// shape or have length 0, `lengths` does not fit them, or (on most backends) an id is beyond its embedding.
     pub fn forward(&self, input: EncoderInput<B>, request: OutputRequest, mode: Mode) -> EncoderOutput<B> {
-        self.forward_with(input, request, &mut Dropout::new(mode)).output
+        self.forward_with(input, request, Rows::All, &mut Dropout::new(mode)).output
     }
 
-    /// The output, and how its rows stand.
+    /// The output, and how its rows stand. With [`Rows::First`] the last layer computes no other rows, if nothing of
+    /// its inside is asked for.
     pub(crate) fn forward_with(
         &self,
         input: EncoderInput<B>,
         request: OutputRequest,
+        rows: Rows,
         dropout: &mut Dropout,
     ) -> Encoded<B> {
         let [batch, length] = input.input_ids.dims();
@@ -86,6 +90,8 @@ impl<B: Backend> Encoder<B> {
             "the segments are not of the shape of the ids"
         );
         let layout = Layout::new(input.attention_mask, input.lengths.as_deref());
+        let last_rows = if request == OutputRequest::default() { rows } else { Rows::All };
+        let last_pass = self.passes.len().saturating_sub(1);
         let mut x = self.embeddings.forward(input.input_ids, input.token_type_ids, &layout, dropout);
         let mut hidden_states = Vec::new();
         let mut features = Vec::new();
@@ -96,14 +102,17 @@ impl<B: Backend> Encoder<B> {
             }
         };
         keep(&x);
-        for pass in &self.passes {
-            for &layer in pass {
-                let (next, of_layer) = self.layers[layer].forward(x, &layout, request, dropout);
+        for (number, pass) in self.passes.iter().enumerate() {
+            for (place, &layer) in pass.iter().enumerate() {
+                let is_last = number == last_pass && place + 1 == pass.len();
+                let rows = if is_last { last_rows } else { Rows::All };
+                let (next, of_layer) = self.layers[layer].forward(x, &layout, request, rows, dropout);
                 x = next;
                 features.push(of_layer);
             }
             keep(&x);
         }
+        let last_rows = if self.passes.is_empty() { Rows::All } else { last_rows };
         let mut last_states = None;
         if let Some(gru) = &self.gru {
             let output = gru.run(x, &layout);
@@ -127,7 +136,7 @@ impl<B: Backend> Encoder<B> {
             output.keys.extend(of_layer.keys);
             output.values.extend(of_layer.values);
         }
-        Encoded { output, layout, last_states }
+        Encoded { output, layout, last_rows, last_states }
     }
 
     /// What stands for each whole text: its first token, or what BiGRU's directions come to at its ends.
@@ -137,6 +146,7 @@ impl<B: Backend> Encoder<B> {
     pub(crate) fn texts(&self, encoded: &Encoded<B>) -> Tensor<B, 2> {
         match (&self.gru, &encoded.last_states) {
             (Some(gru), Some(states)) => gru.project(states.clone()),
+            _ if encoded.last_rows == Rows::First => encoded.output.last_hidden.clone(),
             _ => encoded.layout.first(encoded.output.last_hidden.clone()),
         }
     }

@@ -8,7 +8,7 @@ use crate::attention::{AttentionFeatures, SelfAttention};
 use crate::dropout::Dropout;
 use crate::fused::{LayerNorm, linear};
 use crate::init::Builder;
-use crate::packing::Layout;
+use crate::packing::{Layout, Rows};
 use crate::{Activation, Architecture, EncoderConfig, ModelError, OutputRequest};
 
 /// The position-wise feed-forward block with its residual and LayerNorm.
@@ -76,9 +76,10 @@ impl<B: Backend> EncoderLayer<B> {
         x: Tensor<B, 2>,
         layout: &Layout<B>,
         request: OutputRequest,
+        rows: Rows,
         dropout: &mut Dropout,
     ) -> (Tensor<B, 2>, AttentionFeatures<B>) {
-        let (x, features) = self.attention.forward(x, layout, request, dropout);
+        let (x, features) = self.attention.forward(x, layout, request, rows, dropout);
         (self.feed_forward.forward(x, dropout), features)
     }
 }
@@ -111,7 +112,8 @@ mod tests {
         let mut dropout = Dropout::new(Mode::Train { dropout: Key::new(3) });
         let layout = Layout::new(Tensor::ones([1, 4], &device), None);
         let request = OutputRequest { attentions: true, ..OutputRequest::default() };
-        let (attended, features) = layer.attention.forward(x.clone(), &layout, request, &mut dropout);
+        let (attended, features) =
+            layer.attention.forward(x.clone(), &layout, request, Rows::All, &mut dropout);
         let by_head = layer.attention.value.forward(x.clone()).reshape([1, 4, 2, 4]).swap_dims(1, 2);
         let context = features.probabilities.unwrap().matmul(by_head).swap_dims(1, 2).reshape([4, 8]);
         let expected = layer.attention.output.forward(context) * mask(1) + x;

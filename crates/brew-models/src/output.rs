@@ -70,7 +70,8 @@ pub struct ModelOutput<B: Backend, const D: usize = 2> {
 pub struct EncoderOutput<B: Backend> {
     /// The last layer's output, `[rows, hidden]`: one row a position, `batch · length` of them, if
     /// the input has no `lengths`; else one a token, sequence by sequence (a sequence of length 0
-    /// has a row for each of its positions).
+    /// has a row for each of its positions). Of a classifier of whole texts that is asked for nothing else of
+    /// its encoder: the first token's alone, `[batch, hidden]`, for the last layer computes no other.
     pub last_hidden: Tensor<B, 2>,
     /// `[batch, length, hidden]` each: the embeddings, then each layer's output (layers + 1
     /// entries; of BiGRU the embeddings, in their own width, and the output); empty unless asked for.

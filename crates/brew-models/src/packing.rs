@@ -26,6 +26,15 @@ pub(crate) struct Layout<B: Backend> {
     packing: Option<Packing<B>>,
 }
 
+/// The rows that a layer computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// Every row.
+    All,
+    /// The first of each sequence, which is all that a classifier of whole texts reads.
+    First,
+}
+
 struct Packing<B: Backend> {
     /// Of each row its padded position, `[rows]`.
     tokens: Tensor<B, 1, Int>,

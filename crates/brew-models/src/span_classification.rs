@@ -10,6 +10,7 @@ use crate::encoder::Encoder;
 use crate::fused::linear;
 use crate::head::{self, StudentHead};
 use crate::init::{Builder, Initialiser, ParameterSource};
+use crate::packing::Rows;
 use crate::{
     EncoderConfig, EncoderInput, EncoderOutput, Head, Mode, ModelError, OutputRequest, PretrainedModel,
 };
@@ -115,7 +116,7 @@ impl<B: Backend> SpanClassifier<B> {
     pub fn forward(&self, input: EncoderInput<B>, request: OutputRequest, mode: Mode) -> SpanOutput<B> {
         let [batch, length] = input.input_ids.dims();
         let mut dropout = Dropout::new(mode);
-        let encoded = self.encoder.forward_with(input, request, &mut dropout);
+        let encoded = self.encoder.forward_with(input, request, Rows::All, &mut dropout);
         let rows = dropout.apply(encoded.output.last_hidden.clone(), self.dropout);
         let both = encoded.layout.unpack(linear(&self.qa_outputs, rows));
         let of = |end: usize| both.clone().narrow(1, end, 1).reshape([batch, length]);

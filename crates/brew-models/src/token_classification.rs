@@ -10,6 +10,7 @@ use crate::encoder::Encoder;
 use crate::fused::linear;
 use crate::head::{self, StudentHead};
 use crate::init::{Builder, Initialiser, ParameterSource};
+use crate::packing::Rows;
 use crate::{
     EncoderConfig, EncoderInput, Head, Mode, ModelError, ModelOutput, OutputRequest, PretrainedModel,
 };
@@ -102,7 +103,7 @@ impl<B: Backend> TokenClassifier<B> {
     pub fn forward(&self, input: EncoderInput<B>, request: OutputRequest, mode: Mode) -> ModelOutput<B, 3> {
         let [batch, length] = input.input_ids.dims();
         let mut dropout = Dropout::new(mode);
-        let encoded = self.encoder.forward_with(input, request, &mut dropout);
+        let encoded = self.encoder.forward_with(input, request, Rows::All, &mut dropout);
         let rows = dropout.apply(encoded.output.last_hidden.clone(), self.dropout);
         let logits = encoded.layout.unpack(linear(&self.classifier, rows));
         ModelOutput { logits: logits.reshape([batch as i64, length as i64, -1]), encoder: encoded.output }

@@ -241,6 +241,52 @@ fn values_are_those_of_the_padded_batch_and_of_each_sequence_alone() {
     }
 }
 
+/// Logits and the gradients of a sum of them, when they alone are asked for and when hidden states are, too.
+fn check_first_rows<B: AutodiffBackend>(architecture: Architecture) {
+    let model = model_of::<B>(architecture);
+    let with = |request: OutputRequest, sequences: &[usize], has_lengths: bool| {
+        let input = input_of(architecture, sequences, LENGTH, has_lengths);
+        let logits = model.forward(input, request, Mode::Eval).logits;
+        let weights = Key::new(6).normal(logits.shape().num_elements(), 1.0);
+        let weights = Tensor::from_data(TensorData::new(weights, logits.shape()), &Default::default());
+        let found = tiny::gradients(&model, &(logits.clone() * weights).sum().backward());
+        (logits.into_data().iter::<f32>().collect::<Vec<f32>>(), found)
+    };
+    // With a sequence without a token there is no kernel for attention.
+    for sequences in [&[0, 1, 2, 3][..], &[0, 2, 3]] {
+        for has_lengths in [true, false] {
+            let (logits, found) = with(OutputRequest::default(), sequences, has_lengths);
+            let whole = OutputRequest { hidden_states: true, ..OutputRequest::default() };
+            let (expected_logits, expected) = with(whole, sequences, has_lengths);
+            assert_close(&logits, &expected_logits, 1e-5, 1e-5, "logits");
+            assert_eq!(found.len(), expected.len());
+            for (path, values) in &found {
+                let largest = values.iter().fold(1.0f32, |most, value| most.max(value.abs()));
+                assert_close(values, &expected[path], 0.0, 1e-5 * f64::from(largest), path);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_last_layer_of_first_rows_gives_the_logits_and_gradients_of_one_of_all_rows() {
+    for architecture in Architecture::ALL {
+        check_first_rows::<TestAutodiffBackend>(architecture);
+        check_first_rows::<Autodiff<Flex>>(architecture);
+    }
+}
+
+#[test]
+fn a_classifier_that_is_asked_for_logits_alone_computes_first_rows_alone() {
+    let rows = |request| {
+        let input = input_of(Architecture::Bert, &[0, 2, 3], LENGTH, true);
+        let model = model_of::<Flex>(Architecture::Bert);
+        model.forward(input, request, Mode::Eval).encoder.last_hidden.dims()[0]
+    };
+    assert_eq!(rows(OutputRequest::default()), 3);
+    assert_eq!(rows(OutputRequest::ALL), [0, 2, 3].map(|sequence| LENGTHS[sequence]).iter().sum::<usize>());
+}
+
 /// Which row stands at a padding position changes no bit of the output nor of any gradient.
 #[test]
 fn nothing_flows_through_padding() {
@@ -263,8 +309,13 @@ fn nothing_flows_through_padding() {
         let layer = &model::<B>().encoder.layers[0];
         let x = Key::new(4).normal(7 * HIDDEN, 1.0);
         let x = Tensor::<B, 2>::from_data(TensorData::new(x, [7, HIDDEN]), &device).require_grad();
-        let (output, _) =
-            layer.forward(x.clone(), &layout, OutputRequest::default(), &mut Dropout::new(Mode::Eval));
+        let (output, _) = layer.forward(
+            x.clone(),
+            &layout,
+            OutputRequest::default(),
+            Rows::All,
+            &mut Dropout::new(Mode::Eval),
+        );
         let weights = Tensor::from_data(TensorData::new(draw("x", 0, 0, 7 * HIDDEN), [7, HIDDEN]), &device);
         let gradients = (output.clone() * weights).sum().backward();
         let of_key = layer.attention.key.weight.val().grad(&gradients).unwrap();
