@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use brew_config::OptimizerConfig;
+use brew_kernels::{scaled, squared_norm};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::backend::AutodiffBackend;
@@ -145,7 +146,7 @@ struct SquaredNorms<'a, B: AutodiffBackend> {
 impl<B: AutodiffBackend> ModuleVisitor<B> for SquaredNorms<'_, B> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         if let Some(gradient) = self.gradients.get::<B::InnerBackend, D>(param.id) {
-            self.squares.push(gradient.square().sum());
+            self.squares.push(squared_norm(gradient));
         }
     }
 }
@@ -158,7 +159,7 @@ struct Scale<'a> {
 impl<B: AutodiffBackend> ModuleVisitor<B> for Scale<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         if let Some(gradient) = self.gradients.remove::<B::InnerBackend, D>(param.id) {
-            self.gradients.register(param.id, gradient.mul_scalar(self.scale));
+            self.gradients.register(param.id, scaled(gradient, self.scale));
         }
     }
 }

@@ -16,10 +16,12 @@ use burn_flex::{Flex, FlexTensor};
 mod adamw;
 mod attention;
 mod dropout;
+mod embedding;
 mod gelu;
 mod layer_norm;
 mod linear;
 mod matrix;
+mod norm;
 mod rows;
 mod softmax;
 mod storage;
@@ -28,9 +30,11 @@ mod vector;
 pub(crate) use adamw::adamw;
 pub(crate) use attention::Attention;
 pub(crate) use dropout::Dropout;
+pub(crate) use embedding::Embedding;
 pub(crate) use gelu::Gelu;
 pub(crate) use layer_norm::{LayerNorm, ResidualLayerNorm};
 pub(crate) use linear::Linear;
+pub(crate) use norm::{scaled, squared_norm};
 pub(crate) use softmax::Softmax;
 
 /// A tensor of flex with a graph behind it.
@@ -70,6 +74,11 @@ pub(crate) fn apply<B: Backend, O: Operation<N>, const N: usize>(
         return Ok(same(tracked(operation, inputs.map(same))));
     }
     Err(inputs)
+}
+
+/// Whether [`apply`] takes tensors of this backend, if they are of f32.
+pub(crate) fn takes<B: Backend>() -> bool {
+    vector::is_supported() && (is::<B, FlexTensor>() || is::<B, Tracked>())
 }
 
 /// Whether a backend's tensors are of a type.

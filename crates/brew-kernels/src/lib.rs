@@ -17,7 +17,8 @@
 //! assert!((y[2] - 0.841_345).abs() < 1e-6);
 //! ```
 
-use burn::tensor::{Tensor, TensorPrimitive, backend::Backend};
+use burn::tensor::module::embedding as embedding_of;
+use burn::tensor::{Int, Tensor, TensorPrimitive, backend::Backend};
 
 mod adamw;
 mod attention;
@@ -151,6 +152,60 @@ pub fn softmax<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
         Err([x]) => tensor(x),
     };
     plain::softmax(x)
+}
+
+/// The rows of a table.
+///
+/// # Shapes
+/// - `table`: `[entries, width]`, `ids`: any number of them
+/// - output: `[ids, width]`
+///
+/// # Panics
+/// If an id is not below the number of entries, on most backends.
+pub fn embedding<B: Backend>(table: Tensor<B, 2>, ids: Tensor<B, 1, Int>) -> Tensor<B, 2> {
+    #[cfg(feature = "flex")]
+    let table = if flex::takes::<B>() {
+        let [entries, _] = table.dims();
+        let of = |id: i64| {
+            let row = usize::try_from(id).ok().filter(|&row| row < entries);
+            row.unwrap_or_else(|| panic!("id {id} of a table with {entries} entries"))
+        };
+        let ids: Vec<usize> = ids.to_data().iter::<i64>().map(of).collect();
+        match flex::apply::<B, _, _>(flex::Embedding { ids: ids.into() }, [primitive(table)]) {
+            Ok(output) => return tensor(output),
+            Err([table]) => tensor(table),
+        }
+    } else {
+        table
+    };
+    let [_, width] = table.dims();
+    embedding_of(table, ids.unsqueeze_dim(0)).reshape([-1, width as i32])
+}
+
+/// `Σ x²`.
+///
+/// # Shapes
+/// - `x`: any, output: `[1]`
+pub fn squared_norm<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, 1> {
+    #[cfg(feature = "flex")]
+    let x = match flex::squared_norm::<B>(primitive(x)) {
+        Ok(sum) => return tensor(sum),
+        Err(x) => tensor::<B, D>(x),
+    };
+    x.square().sum()
+}
+
+/// `scale · x`, in the same memory where there is a kernel and nobody else holds it.
+///
+/// # Shapes
+/// - input and output: any, the same.
+pub fn scaled<B: Backend, const D: usize>(x: Tensor<B, D>, scale: f64) -> Tensor<B, D> {
+    #[cfg(feature = "flex")]
+    let x = match flex::scaled::<B>(primitive(x), scale) {
+        Ok(x) => return tensor(x),
+        Err(x) => tensor::<B, D>(x),
+    };
+    x.mul_scalar(scale)
 }
 
 fn primitive<B: Backend, const D: usize>(x: Tensor<B, D>) -> B::FloatTensorPrimitive {

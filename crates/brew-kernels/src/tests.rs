@@ -1,7 +1,7 @@
 //! Kernels against formulas, in value and gradient, on shapes whose ends fill no vector.
 
 use brew_random::Key;
-use brew_testkit::{TestAutodiffBackend, assert_close};
+use brew_testkit::{TestAutodiffBackend, TestBackend, assert_close};
 use burn::backend::Autodiff;
 use burn::tensor::TensorData;
 use burn::tensor::backend::AutodiffBackend;
@@ -243,6 +243,53 @@ fn attention_refuses_an_empty_sequence() {
     let [query, key, value] = [1, 2, 3].map(|salt| numbers::<Flex, 2>(salt, [4, 6]));
     let sequences = Sequences { lengths: vec![4, 0], padded: 4 };
     let _ = attention(query, key, value, &sequences, 2, None);
+}
+
+const IDS: [i64; 9] = [3, 0, 799, 3, 5, 3, 0, 421, 5];
+
+fn ids<B: Backend>() -> Tensor<B, 1, Int> {
+    Tensor::from_data(TensorData::new(IDS.to_vec(), [IDS.len()]), &Default::default())
+}
+
+// More of the table than one thread's block.
+agreement!(
+    rows_of_a_table_agree,
+    [[800, 70]],
+    |x| embedding(x[0].clone(), ids()),
+    x[0].clone().select(0, ids())
+);
+
+#[test]
+#[should_panic(expected = "id 800 of a table with 800 entries")]
+fn a_row_beyond_the_table_is_refused() {
+    let id = Tensor::from_data(TensorData::new(vec![800i64], [1]), &Default::default());
+    embedding(numbers::<Flex, 2>(1, [800, 2]), id);
+}
+
+#[test]
+fn norms_and_scaled_tensors_agree() {
+    fn by_formula<B: Backend>(x: Tensor<B, 2>) -> [Vec<f32>; 2] {
+        [floats(x.clone().square().sum()), floats(x.mul_scalar(-0.3))]
+    }
+    fn by_kernel<B: Backend>(x: Tensor<B, 2>) -> [Vec<f32>; 2] {
+        [floats(squared_norm(x.clone())), floats(scaled(x, -0.3))]
+    }
+    for shape in [[1, 1], [3, 5], [333, 222]] {
+        let expected = by_formula(numbers::<TestBackend, 2>(4, shape));
+        let whole = numbers::<Flex, 2>(4, shape);
+        for found in [by_kernel(whole.clone()), by_kernel(numbers::<TestBackend, 2>(4, shape))] {
+            assert_close(&found[0], &expected[0], 1e-5, 0.0, "squared norm");
+            assert_close(&found[1], &expected[1], 1e-6, 0.0, "scaled");
+        }
+        assert_eq!(
+            floats(whole),
+            floats(numbers::<Flex, 2>(4, shape)),
+            "whoever holds it finds it as it was"
+        );
+        // Of a view, too.
+        let turned = by_kernel(numbers::<Flex, 2>(4, shape).transpose());
+        assert_close(&turned[0], &expected[0], 1e-5, 0.0, "squared norm of a transposed matrix");
+    }
 }
 
 /// Only what needs a gradient gets one, and a graph may be left out altogether.

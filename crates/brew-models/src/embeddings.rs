@@ -1,5 +1,6 @@
 //! What a token is before any layer has seen it.
 
+use brew_kernels::embedding;
 use burn::module::Module;
 use burn::nn::{Embedding, Linear};
 use burn::tensor::{Int, Tensor, backend::Backend};
@@ -85,7 +86,7 @@ impl<B: Backend> Embeddings<B> {
             sum = sum
                 + match segments.weight.dims() {
                     [1, _] => segments.weight.val().unsqueeze_dim(0),
-                    _ => segments.forward(layout.pack_ids(token_type_ids)),
+                    _ => lookup(segments, layout.pack_ids(token_type_ids), None, layout),
                 };
         }
         if let Some(positions) = &self.position_embeddings {
@@ -129,7 +130,9 @@ fn lookup<B: Backend>(
     padding: Option<usize>,
     layout: &Layout<B>,
 ) -> Tensor<B, 3> {
-    let rows = table.forward(ids.clone());
+    let [batch, length] = ids.dims();
+    let rows = embedding(table.weight.val(), ids.clone().reshape([batch * length]));
+    let rows = rows.unsqueeze_dim::<3>(0).reshape([batch as i32, length as i32, -1]);
     let Some(padding) = padding else { return rows };
     if !layout.holds_padding() || !B::ad_enabled(&rows.device()) {
         return rows;

@@ -2,9 +2,9 @@ use burn::tensor::{Shape, TensorMetadata};
 use burn_flex::FlexTensor;
 
 use super::Operation;
-use super::matrix::{Into, Matrix, MatrixMut, multiply};
+use super::matrix::{Into, Matrix, MatrixMut, multiply, product};
 use super::rows::{block_rows, sum_of};
-use super::storage::{from_values, values, vector, width};
+use super::storage::{from_values, repeated, values, vector, width};
 use super::vector::vectorised;
 
 /// See [`crate::linear`].
@@ -48,24 +48,22 @@ fn matrix(tensor: &FlexTensor) -> Matrix<'_> {
 
 fn forward(x: &FlexTensor, weight: &FlexTensor, bias: Option<&FlexTensor>) -> FlexTensor {
     let (rows, outputs) = (x.shape()[0], width(weight));
-    let (mut output, into) = match bias {
-        None => (vec![0.0; rows * outputs], Into::Empty),
+    let output = match bias {
+        None => product(matrix(x), matrix(weight)),
         Some(bias) => {
             assert_eq!(values(bias).len(), outputs, "there is not one bias an output");
-            (values(bias).repeat(rows), Into::Sum)
+            let mut output = repeated(values(bias), rows);
+            let into = MatrixMut::new(&mut output, rows, outputs, outputs);
+            multiply(into, Into::Sum, 1.0, matrix(x), matrix(weight));
+            output
         }
     };
-    multiply(MatrixMut::new(&mut output, rows, outputs, outputs), into, 1.0, matrix(x), matrix(weight));
     from_values(output, Shape::new([rows, outputs]))
 }
 
 fn backward([x, weight]: &Kept, gradient: &FlexTensor, wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
     let ([rows, inputs], outputs) = ([x.shape()[0], width(x)], width(gradient));
-    let product = |shape: [usize; 2], a: Matrix<'_>, b: Matrix<'_>| {
-        let mut output = vec![0.0; shape[0] * shape[1]];
-        multiply(MatrixMut::new(&mut output, shape[0], shape[1], shape[1]), Into::Empty, 1.0, a, b);
-        from_values(output, Shape::new(shape))
-    };
+    let product = |shape, a, b| from_values(product(a, b), Shape::new(shape));
     let of_x = || product([rows, inputs], matrix(gradient), matrix(weight).transposed());
     let of_weight = || product([inputs, outputs], matrix(x).transposed(), matrix(gradient));
     [

@@ -76,14 +76,39 @@ const WORTH_SHARING: usize = 1 << 22;
 /// # Panics
 /// If the shapes do not fit.
 pub(super) fn multiply(output: MatrixMut<'_>, into: Into, scale: f32, a: Matrix<'_>, b: Matrix<'_>) {
-    let size = a.rows * a.columns * b.columns;
-    let threads = if size < WORTH_SHARING { Parallelism::None } else { Parallelism::Rayon(0) };
-    multiply_on(threads, output, into, scale, a, b);
+    multiply_on(threads_for(a, b), output, into, scale, a, b);
 }
 
 /// The same on this thread alone, for work that is shared otherwise.
 pub(super) fn multiply_here(output: MatrixMut<'_>, into: Into, scale: f32, a: Matrix<'_>, b: Matrix<'_>) {
     multiply_on(Parallelism::None, output, into, scale, a, b);
+}
+
+/// `a·b`, in memory of its own, which is written once.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub(super) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
+    let (rows, columns) = (a.rows, b.columns);
+    if a.columns == 0 {
+        return vec![0.0; rows * columns];
+    }
+    let mut values = Vec::with_capacity(rows * columns);
+    let output = Output { values: values.as_mut_ptr(), rows, columns, row: columns };
+    // SAFETY: the vector has room for the output's numbers and nobody else has it; they are not read before they are
+    // written, for nothing is added to them, and `run` writes all of them.
+    #[expect(unsafe_code, reason = "the numbers need not be written twice")]
+    unsafe {
+        run(threads_for(a, b), output, Into::Empty, 1.0, a, b);
+        values.set_len(rows * columns);
+    }
+    values
+}
+
+/// As many threads as a product is worth.
+fn threads_for(a: Matrix<'_>, b: Matrix<'_>) -> Parallelism {
+    let size = a.rows * a.columns * b.columns;
+    if size < WORTH_SHARING { Parallelism::None } else { Parallelism::Rayon(0) }
 }
 
 fn multiply_on(
@@ -95,27 +120,53 @@ fn multiply_on(
     b: Matrix<'_>,
 ) {
     let MatrixMut { values, rows, columns, row } = output;
-    assert_eq!((a.rows, a.columns, b.columns), (rows, b.rows, columns), "the shapes of a product do not fit");
-    if rows == 0 || columns == 0 {
-        return;
-    }
     if a.columns == 0 {
-        if into == Into::Empty {
+        assert_eq!((a.rows, b.columns), (rows, columns), "the shapes of a product do not fit");
+        if into == Into::Empty && columns > 0 {
             (0..rows).for_each(|at| values[at * row..at * row + columns].fill(0.0));
         }
         return;
     }
-    // SAFETY: `gemm` reads the numbers of `a` and `b` and reads and writes those of the output at their rows and
-    // columns, and no others. All are inside their slices: the constructors have compared the place of the last
-    // one with the slice's length, and exchanging rows and columns keeps it. No dimension is 0. The output is
-    // borrowed alone, and its rows do not overlap.
+    let output = Output { values: values.as_mut_ptr(), rows, columns, row };
+    // SAFETY: the constructor of `MatrixMut` has compared the place of the output's last number with the slice's
+    // length; the slice is borrowed alone, and its numbers are initialised.
     #[expect(unsafe_code, reason = "gemm takes pointers")]
+    unsafe {
+        run(threads, output, into, scale, a, b);
+    }
+}
+
+/// Where a product goes, which may be memory that was never written.
+struct Output {
+    values: *mut f32,
+    rows: usize,
+    columns: usize,
+    row: usize,
+}
+
+/// The product, if it is one over more than nothing; all numbers of the output are written.
+///
+/// # Safety
+/// The output's numbers are within one allocation that nobody else reads or writes meanwhile, and no two have one
+/// place. They are initialised if the product is added to them.
+#[expect(unsafe_code, reason = "gemm takes pointers")]
+unsafe fn run(threads: Parallelism, output: Output, into: Into, scale: f32, a: Matrix<'_>, b: Matrix<'_>) {
+    let Output { values, rows, columns, row } = output;
+    assert_eq!((a.rows, a.columns, b.columns), (rows, b.rows, columns), "the shapes of a product do not fit");
+    assert!(a.columns > 0, "a product over nothing");
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    // SAFETY: `gemm` reads the numbers of `a` and `b` and writes those of the output at their rows and columns, and
+    // no others; it reads the output's if it adds to them. Those of `a` and `b` are inside their slices: the
+    // constructor has compared the place of the last one with the slice's length, and exchanging rows and columns
+    // keeps it. The caller answers for the output. No dimension is 0.
     unsafe {
         gemm::gemm(
             rows,
             columns,
             a.columns,
-            values.as_mut_ptr(),
+            values,
             1,
             row as isize,
             into == Into::Sum,
@@ -159,6 +210,17 @@ mod tests {
         assert_eq!(output, [7.0; 4]);
         multiply(MatrixMut::new(&mut output, 2, 2, 2), Into::Empty, 1.0, a, b);
         assert_eq!(output, [0.0; 4]);
+        assert_eq!(product(a, b), [0.0; 4]);
+    }
+
+    #[test]
+    fn a_product_in_memory_of_its_own_is_that_by_hand() {
+        let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 0.0, -1.0, 2.0]);
+        assert_eq!(
+            product(Matrix::new(&a, 3, 2, 2), Matrix::new(&b, 2, 2, 2)),
+            [-1.0, 4.0, -1.0, 8.0, -1.0, 12.0]
+        );
+        assert_eq!(product(Matrix::new(&[], 0, 2, 2), Matrix::new(&b, 2, 2, 2)), [0.0; 0]);
     }
 
     #[test]

@@ -1,0 +1,54 @@
+use burn::tensor::{DType, TensorMetadata, backend::Backend};
+use burn_flex::FlexTensor;
+use rayon::prelude::*;
+
+use super::storage::{own, values, vector};
+use super::vector::{is_supported, sum, vectorised};
+use super::{is, same};
+
+/// How many numbers a thread takes at once: the sum's order depends on it and on nothing else.
+const BLOCK: usize = 32 * 1024;
+
+fn is_ours<B: Backend>(x: &B::FloatTensorPrimitive) -> bool {
+    is_supported() && x.dtype() == DType::F32 && is::<B, FlexTensor>()
+}
+
+/// [`crate::squared_norm`] of a tensor of flex; gives others back.
+pub(crate) fn squared_norm<B: Backend>(
+    x: B::FloatTensorPrimitive,
+) -> Result<B::FloatTensorPrimitive, B::FloatTensorPrimitive> {
+    if !is_ours::<B>(&x) {
+        return Err(x);
+    }
+    let x = same::<_, FlexTensor>(x).to_contiguous();
+    let parts: Vec<f32> = values(&x).par_chunks(BLOCK).map(squares).collect();
+    let sum: f64 = parts.into_iter().map(f64::from).sum();
+    Ok(same(vector(vec![sum as f32])))
+}
+
+/// [`crate::scaled`] of a tensor of flex, overwritten where nobody else holds it; gives others back.
+pub(crate) fn scaled<B: Backend>(
+    x: B::FloatTensorPrimitive,
+    scale: f64,
+) -> Result<B::FloatTensorPrimitive, B::FloatTensorPrimitive> {
+    if !is_ours::<B>(&x) {
+        return Err(x);
+    }
+    let x = same::<_, FlexTensor>(x).to_contiguous();
+    let scale = scale as f32;
+    Ok(same(own(x, |x| x.par_chunks_mut(BLOCK).for_each(|x| multiply_each(x, scale)))))
+}
+
+vectorised! {
+    fn squares(x: &'a [f32]) -> f32 {
+        sum!(x.len(), |at| x[at] * x[at])
+    }
+}
+
+vectorised! {
+    fn multiply_each(x: &'a mut [f32], scale: f32) {
+        for x in x {
+            *x *= scale;
+        }
+    }
+}
