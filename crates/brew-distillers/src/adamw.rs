@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use brew_config::OptimizerConfig;
-use brew_kernels::{AdamWStep, adamw};
+use brew_kernels::{AdamWStep, adamw, zeros_like};
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::backend::{AutodiffBackend, Backend};
@@ -55,8 +55,8 @@ impl<B: Backend> AdamW<B> {
         let (value, gradient) = (value.reshape([count]), gradient.reshape([count]));
         let kept = self.moments.remove(&id).unwrap_or_else(|| Moments {
             steps: 0,
-            first: gradient.zeros_like(),
-            second: gradient.zeros_like(),
+            first: zeros_like(&gradient),
+            second: zeros_like(&gradient),
         });
         let steps = kept.steps + 1;
         let step =

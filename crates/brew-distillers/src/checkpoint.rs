@@ -17,7 +17,7 @@ use crate::identity::differences;
 use crate::parameters::named_parameters;
 use crate::step::Stepper;
 use crate::tensor_file::{load_tensors, save_tensors};
-use crate::weights::{load_weights, save_weights};
+use crate::weights::{load_weights, weights_of};
 use crate::{DistillError, ObjectiveState, Student, Trainable};
 
 mod index;
@@ -128,15 +128,23 @@ impl CheckpointFolder {
         M: Student<B>,
     {
         let folder = pending.folder.path();
-        save_weights::<B, _>(trainable, &folder.join(TRAINABLE))?;
         let parameters = named_parameters(trainable);
-        for (index, optimizer) in stepper.optimizers().enumerate() {
-            optimizer.save(&folder.join(optimizer_stem(index)), &parameters)?;
-        }
-        if let Some(state) = objective.as_ref().filter(|state| !state.tensors.is_empty()) {
-            let path = folder.join(OBJECTIVE);
-            save_tensors(&state.tensors, &path).map_err(DistillError::io("write", &path))?;
-        }
+        let weights = weights_of::<B, _>(trainable);
+        // The two halves of what is written take about as long.
+        std::thread::scope(|scope| {
+            let weights = scope.spawn(|| {
+                let path = folder.join(TRAINABLE);
+                save_tensors(&weights, &path).map_err(DistillError::io("write", &path))
+            });
+            for (index, optimizer) in stepper.optimizers().enumerate() {
+                optimizer.save(&folder.join(optimizer_stem(index)), &parameters)?;
+            }
+            if let Some(state) = objective.as_ref().filter(|state| !state.tensors.is_empty()) {
+                let path = folder.join(OBJECTIVE);
+                save_tensors(&state.tensors, &path).map_err(DistillError::io("write", &path))?;
+            }
+            weights.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
         let state = State {
             version: VERSION,
             seed: run.seed,

@@ -7,14 +7,13 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
-use crate::DistillError;
-use crate::tensor_file::{load_tensors, save_tensors};
+use crate::tensor_file::load_tensors;
 
-/// Writes every float parameter of a module. What else a module holds is not trained, and is as it was made.
-pub(crate) fn save_weights<B: Backend, M: Module<B>>(module: &M, path: &Path) -> Result<(), DistillError> {
+/// Every float parameter of a module. What else a module holds is not trained, and is as it was made.
+pub(crate) fn weights_of<B: Backend, M: Module<B>>(module: &M) -> BTreeMap<String, TensorData> {
     let mut collect = Collect::default();
     module.visit(&mut collect);
-    save_tensors(&collect.tensors, path).map_err(DistillError::io("write", path))
+    collect.tensors
 }
 
 /// The module with the parameters of a file.

@@ -34,7 +34,7 @@ pub(crate) use embedding::Embedding;
 pub(crate) use gelu::Gelu;
 pub(crate) use layer_norm::{LayerNorm, ResidualLayerNorm};
 pub(crate) use linear::Linear;
-pub(crate) use norm::{scaled, squared_norm};
+pub(crate) use norm::{scaled, squared_norm, zeros_of};
 pub(crate) use softmax::Softmax;
 
 /// A tensor of flex with a graph behind it.

@@ -195,6 +195,20 @@ pub fn squared_norm<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, 1>
     x.square().sum()
 }
 
+/// Zeros beside a tensor.
+///
+/// # Shapes
+/// - input and output: any, the same.
+pub fn zeros_like<B: Backend, const D: usize>(x: &Tensor<B, D>) -> Tensor<B, D> {
+    #[cfg(feature = "flex")]
+    if x.dtype() == burn::tensor::DType::F32
+        && let Some(zeros) = flex::zeros_of::<B>(x.shape())
+    {
+        return tensor(zeros);
+    }
+    x.zeros_like()
+}
+
 /// `scale · x`, in the same memory where there is a kernel and nobody else holds it.
 ///
 /// # Shapes

@@ -282,10 +282,11 @@ fn norms_and_scaled_tensors_agree() {
             assert_close(&found[1], &expected[1], 1e-6, 0.0, "scaled");
         }
         assert_eq!(
-            floats(whole),
+            floats(whole.clone()),
             floats(numbers::<Flex, 2>(4, shape)),
             "whoever holds it finds it as it was"
         );
+        assert_eq!(floats(zeros_like(&whole)), vec![0.0; shape[0] * shape[1]]);
         // Of a view, too.
         let turned = by_kernel(numbers::<Flex, 2>(4, shape).transpose());
         assert_close(&turned[0], &expected[0], 1e-5, 0.0, "squared norm of a transposed matrix");

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::Path;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
 
 use brew_cache::digest_file;
 use serde::{Deserialize, Serialize};
@@ -27,10 +28,18 @@ struct Seal {
 }
 
 /// Flushes every file below a folder to the disk and writes the seal.
+///
+/// The disk is waited for on a thread of its own, while this one computes the sums.
 pub(super) fn seal(folder: &Path) -> Result<(), DistillError> {
-    let mut seal = Seal::default();
-    visit(folder, "", &mut seal)?;
-    let json = serde_json::to_vec_pretty(&seal).expect("names and numbers are JSON");
+    let mut found = Found::default();
+    found.look_in(folder, "")?;
+    let (synced, sealed) = std::thread::scope(|scope| {
+        let synced = scope.spawn(|| found.sync());
+        let sealed = found.sums();
+        (synced.join(), sealed)
+    });
+    synced.unwrap_or_else(|panic| resume_unwind(panic))?;
+    let json = serde_json::to_vec_pretty(&sealed?).expect("names and numbers are JSON");
     write_atomically(&folder.join(SEAL), &json)
 }
 
@@ -61,22 +70,53 @@ pub(super) fn broken(folder: &Path) -> Option<String> {
     })
 }
 
-fn visit(folder: &Path, within: &str, seal: &mut Seal) -> Result<(), DistillError> {
-    for entry in fs::read_dir(folder).map_err(DistillError::io("read", folder))? {
-        let entry = entry.map_err(DistillError::io("read", folder))?;
-        let path = entry.path();
-        let name = format!("{within}{}", entry.file_name().to_string_lossy());
-        if path.is_dir() {
-            visit(&path, &format!("{name}/"), seal)?;
-        } else {
-            let file = File::open(&path).map_err(DistillError::io("read", &path))?;
-            file.sync_all().map_err(DistillError::io("sync", &path))?;
-            let bytes = file.metadata().map_err(DistillError::io("read", &path))?.len();
-            let sha256 = digest_file(&path)?;
-            seal.files.insert(name, Sealed { bytes, sha256 });
+/// What there is below a folder.
+#[derive(Default)]
+struct Found {
+    /// Name below the folder, and path.
+    files: Vec<(String, PathBuf)>,
+    /// Inner ones first.
+    folders: Vec<PathBuf>,
+}
+
+impl Found {
+    fn look_in(&mut self, folder: &Path, within: &str) -> Result<(), DistillError> {
+        for entry in fs::read_dir(folder).map_err(DistillError::io("read", folder))? {
+            let entry = entry.map_err(DistillError::io("read", folder))?;
+            let path = entry.path();
+            let name = format!("{within}{}", entry.file_name().to_string_lossy());
+            if path.is_dir() {
+                self.look_in(&path, &format!("{name}/"))?;
+            } else {
+                self.files.push((name, path));
+            }
         }
+        self.folders.push(folder.to_owned());
+        Ok(())
     }
-    sync_folder(folder)
+
+    fn sync(&self) -> Result<(), DistillError> {
+        for (_, path) in &self.files {
+            let file = File::open(path).map_err(DistillError::io("read", path))?;
+            file.sync_all().map_err(DistillError::io("sync", path))?;
+        }
+        self.folders.iter().try_for_each(|folder| sync_folder(folder))
+    }
+
+    /// A thread for each file: those that take long are few.
+    fn sums(&self) -> Result<Seal, DistillError> {
+        let sealed = |path: &Path| -> Result<Sealed, DistillError> {
+            let bytes = fs::metadata(path).map_err(DistillError::io("read", path))?.len();
+            Ok(Sealed { bytes, sha256: digest_file(path)? })
+        };
+        std::thread::scope(|scope| {
+            let each: Vec<_> = self.files.iter().map(|(_, path)| scope.spawn(|| sealed(path))).collect();
+            let sealed = each.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            let names = self.files.iter().map(|(name, _)| name.clone());
+            let files = names.zip(sealed).map(|(name, sealed)| sealed.map(|sealed| (name, sealed)));
+            Ok(Seal { files: files.collect::<Result<_, _>>()? })
+        })
+    }
 }
 
 #[cfg(test)]

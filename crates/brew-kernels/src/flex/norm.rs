@@ -1,8 +1,8 @@
-use burn::tensor::{DType, TensorMetadata, backend::Backend};
+use burn::tensor::{DType, Shape, TensorMetadata, backend::Backend};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-use super::storage::{own, values, vector};
+use super::storage::{from_values, own, values, vector, zeros};
 use super::vector::{is_supported, sum, vectorised};
 use super::{is, same};
 
@@ -37,6 +37,11 @@ pub(crate) fn scaled<B: Backend>(
     let x = same::<_, FlexTensor>(x).to_contiguous();
     let scale = scale as f32;
     Ok(same(own(x, |x| x.par_chunks_mut(BLOCK).for_each(|x| multiply_each(x, scale)))))
+}
+
+/// Zeros of a shape, if tensors of this backend are flex's.
+pub(crate) fn zeros_of<B: Backend>(shape: Shape) -> Option<B::FloatTensorPrimitive> {
+    is::<B, FlexTensor>().then(|| same(from_values(zeros(shape.num_elements()), shape)))
 }
 
 vectorised! {
