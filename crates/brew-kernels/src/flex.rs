@@ -20,6 +20,7 @@ mod embedding;
 mod gelu;
 mod layer_norm;
 mod linear;
+mod losses;
 mod matrix;
 mod norm;
 mod rows;
@@ -34,6 +35,7 @@ pub(crate) use embedding::Embedding;
 pub(crate) use gelu::Gelu;
 pub(crate) use layer_norm::{LayerNorm, ResidualLayerNorm};
 pub(crate) use linear::Linear;
+pub(crate) use losses::{AttentionLoss, FirstStateLoss, SimilarityLoss, StateLoss, loss, loss_of_pairs, mask};
 pub(crate) use norm::{scaled, squared_norm};
 pub(crate) use softmax::Softmax;
 
