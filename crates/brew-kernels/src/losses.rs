@@ -171,3 +171,126 @@ pub fn similarity_loss<B: Backend>(
         None
     }
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use brew_random::Key;
+    use brew_testkit::{TestAutodiffBackend, TestBackend};
+    use burn::backend::Autodiff;
+    use burn::tensor::TensorData;
+    use burn_flex::Flex;
+
+    use super::*;
+
+    type B = Autodiff<Flex>;
+
+    fn numbers<B: Backend, const D: usize>(salt: u64, shape: [usize; D]) -> Tensor<B, D> {
+        let values = Key::new(salt).normal(shape.iter().product(), 1.5);
+        Tensor::from_data(TensorData::new(values, shape), &B::Device::default())
+    }
+
+    fn floats<B: Backend, const D: usize>(x: Tensor<B, D>) -> Vec<f32> {
+        x.into_data().to_vec().unwrap()
+    }
+
+    fn of_scores<B: Backend>(
+        [student, teacher]: [&Tensor<B, 4>; 2],
+        mask: Option<&Tensor<B, 2>>,
+    ) -> Option<Tensor<B, 1>> {
+        attention_loss(Comparison::SquaredError, Heads::Keep, student, teacher, mask)
+    }
+
+    fn of_states<B: Backend>([first, second]: [&Tensor<B, 3>; 2]) -> [Option<Tensor<B, 1>>; 3] {
+        [
+            state_loss(first, second, None),
+            first_state_loss(first, second),
+            similarity_loss(Divisor::Width, [first, first], [second, second], None),
+        ]
+    }
+
+    #[test]
+    fn there_are_kernels_for_flex_alone() {
+        let states = [1, 2].map(|salt| numbers::<Flex, 3>(salt, [2, 3, 4]));
+        assert!(of_states(states.each_ref()).iter().all(Option::is_some));
+        let states = [1, 2].map(|salt| numbers::<TestBackend, 3>(salt, [2, 3, 4]));
+        assert!(of_states(states.each_ref()).iter().all(Option::is_none));
+        let scores = [1, 2].map(|salt| numbers::<B, 4>(salt, [2, 3, 4, 4]));
+        assert!(of_scores(scores.each_ref(), Some(&numbers(3, [2, 4]))).is_some());
+        let scores = [1, 2].map(|salt| numbers::<TestAutodiffBackend, 4>(salt, [2, 3, 4, 4]));
+        assert!(of_scores(scores.each_ref(), None).is_none());
+        let empty = numbers::<B, 3>(1, [0, 3, 4]);
+        assert!(of_states([&empty, &empty]).iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn a_teacher_or_a_mask_that_wants_a_gradient_has_no_kernel() {
+        let [student, teacher] = [1, 2].map(|salt| numbers::<B, 3>(salt, [2, 3, 4]));
+        let teacher = teacher.require_grad();
+        assert!(of_states([&student, &teacher]).iter().all(Option::is_none));
+        assert!(of_states([&teacher, &student]).iter().all(Option::is_some));
+        let scores = [1, 2].map(|salt| numbers::<B, 4>(salt, [2, 3, 4, 4]));
+        assert!(of_scores(scores.each_ref(), Some(&numbers(3, [2, 4]).require_grad())).is_none());
+    }
+
+    /// Value and gradient of what counts are finite, and it is told apart from what does not.
+    #[test]
+    fn what_the_mask_leaves_out_may_be_anything() {
+        let device = Default::default();
+        let mask = Tensor::<B, 2>::from_floats([[1.0, 0.0]], &device);
+        let scores = |value: f32| {
+            Tensor::<B, 4>::from_floats([[[[1.0, f32::INFINITY], [f32::NAN, value]]]], &device).require_grad()
+        };
+        let teacher = Tensor::<B, 4>::zeros([1, 1, 2, 2], &device);
+        let student = scores(f32::NAN);
+        let loss = of_scores([&student, &teacher], Some(&mask)).unwrap();
+        let gradients = loss.backward();
+        assert_eq!(floats(loss), [1.0]);
+        assert_eq!(floats(student.grad(&gradients).unwrap()), [2.0, 0.0, 0.0, 0.0]);
+        let loss = of_scores([&scores(0.0), &teacher], None).unwrap();
+        assert!(floats(loss)[0].is_nan(), "what counts and is no number shows");
+    }
+
+    /// Of heads that are made one each gets the same gradient; who adds to it gets numbers of its own.
+    #[test]
+    fn a_shared_gradient_may_be_added_to() {
+        let scores = numbers::<B, 4>(1, [2, 3, 5, 5]).require_grad();
+        let teacher = numbers::<B, 4>(2, [2, 3, 5, 5]);
+        let loss = || attention_loss(Comparison::CrossEntropy, Heads::Mean, &scores, &teacher, None).unwrap();
+        let once = floats(scores.grad(&loss().backward()).unwrap());
+        let gradients = (loss() + scores.clone().sum() + loss()).backward();
+        let found = floats(scores.grad(&gradients).unwrap());
+        for (found, once) in found.iter().zip(&once) {
+            assert!((found - (2.0 * once + 1.0)).abs() < 1e-6, "{found} and {once}");
+        }
+    }
+
+    #[test]
+    fn sums_do_not_depend_on_the_number_of_threads() {
+        let compute = || {
+            let scores = numbers::<B, 4>(1, [3, 4, 70, 70]).require_grad();
+            let states = [3, 4].map(|salt| numbers::<B, 3>(salt, [3, 70, 90]));
+            let teacher = numbers::<B, 4>(2, [3, 4, 70, 70]);
+            let mut all = Vec::new();
+            for comparison in [Comparison::SquaredError, Comparison::CrossEntropy] {
+                for heads in [Heads::Keep, Heads::Sum] {
+                    let loss = attention_loss(comparison, heads, &scores, &teacher, None).unwrap();
+                    all.extend(floats(scores.grad(&loss.backward()).unwrap()));
+                    all.extend(floats(loss));
+                }
+            }
+            all.extend(of_states(states.each_ref()).into_iter().flat_map(|loss| floats(loss.unwrap())));
+            all
+        };
+        let on = |threads| {
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(compute)
+        };
+        assert_eq!(on(1), on(3));
+    }
+
+    #[test]
+    #[should_panic(expected = "the mask does not fit")]
+    fn a_mask_of_another_length_is_refused() {
+        let scores = numbers::<B, 4>(1, [2, 3, 4, 4]);
+        let _ = of_scores([&scores, &scores], Some(&numbers(2, [2, 5])));
+    }
+}
