@@ -158,7 +158,11 @@ pub fn similarity_loss<B: Backend>(
     assert_eq!(teacher[0].dims(), [batch, first, teacher_width], "the models' first layers do not fit");
     assert_eq!(teacher[1].dims(), [batch, second, teacher_width], "the models' second layers do not fit");
     if let Some(mask) = mask {
-        assert_eq!([mask.dims(), [first, first]], [[batch, second], [second, second]], "the mask does not fit");
+        assert_eq!(
+            [mask.dims(), [first, first]],
+            [[batch, second], [second, second]],
+            "the mask does not fit"
+        );
     }
     #[cfg(feature = "flex")]
     {
@@ -281,9 +285,8 @@ mod tests {
             all.extend(of_states(states.each_ref()).into_iter().flat_map(|loss| floats(loss.unwrap())));
             all
         };
-        let on = |threads| {
-            rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(compute)
-        };
+        let on =
+            |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(compute);
         assert_eq!(on(1), on(3));
     }
 

@@ -81,7 +81,7 @@ impl<const D: usize> Given<D> {
         for (part, (found, expected)) in found.iter().zip(&expected).enumerate() {
             assert!(expected.iter().all(|number| number.is_finite()), "{name}, {what}: {expected:?}");
             let largest = expected.iter().fold(0.0_f32, |largest, number| largest.max(number.abs()));
-            let absolute = RELATIVE * f64::from(largest);
+            let absolute = RELATIVE * f64::from(largest).max(0.1);
             assert_close(found, expected, RELATIVE, absolute, &format!("{name}, {what}, part {part}"));
         }
     }

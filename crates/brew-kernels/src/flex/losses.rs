@@ -7,7 +7,7 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::rows::{block_rows, each_block};
-use super::storage::{from_values, own, values, vector};
+use super::storage::{from_values, own, values, vector, zeros};
 use super::vector::vectorised;
 use super::{Operation, Tracked, apply};
 use crate::losses::SMALLEST_COUNT;
@@ -44,7 +44,12 @@ impl<L: Loss<1>> Operation<2> for L {
         (vector(vec![value as f32]), gradients)
     }
 
-    fn backward(&self, saved: [FlexTensor; 1], gradient: FlexTensor, _: [bool; 2]) -> [Option<FlexTensor>; 2] {
+    fn backward(
+        &self,
+        saved: [FlexTensor; 1],
+        gradient: FlexTensor,
+        _: [bool; 2],
+    ) -> [Option<FlexTensor>; 2] {
         let [of_student] = saved;
         [Some(scaled(of_student, &gradient)), None]
     }
@@ -146,7 +151,7 @@ fn summed(
     work: impl Fn(usize, &mut [f32]) -> f64 + Sync,
 ) -> (f64, Option<FlexTensor>) {
     if keep {
-        let mut gradient = vec![0.0; rows * width];
+        let mut gradient = zeros(rows * width);
         let parts = each_block(&mut gradient, width, work);
         return (parts.iter().sum(), Some(from_values(gradient, shape)));
     }

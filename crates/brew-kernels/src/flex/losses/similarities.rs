@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::squares::{weigh_all, weigh_rows};
 use super::{Loss, inverse_of_pairs};
 use crate::flex::matrix::{Into, Matrix, MatrixMut, multiply, multiply_here};
-use crate::flex::storage::{from_values, values};
+use crate::flex::storage::{from_values, values, zeros};
 use crate::losses::Divisor;
 
 /// See [`crate::losses::similarity_loss`].
@@ -34,7 +34,8 @@ impl Loss<2> for SimilarityLoss {
             let divisor = if self.divisor == Divisor::Length { lengths[1] } else { width };
             (width, 1.0 / divisor as f32, [first.shape(), second.shape()])
         };
-        let ((width, factor, shapes), (teacher_width, teacher_factor, _)) = (of_model(student), of_model(teacher));
+        let ((width, factor, shapes), (teacher_width, teacher_factor, _)) =
+            (of_model(student), of_model(teacher));
         let [student, teacher] = [student, teacher].map(|pair| pair.map(values));
         let pass = Pass {
             is_alone: batch == 1,
@@ -48,7 +49,7 @@ impl Loss<2> for SimilarityLoss {
             let parts: Vec<f64> = (0..batch).into_par_iter().map(|text| pass.text(text, None)).collect();
             return (parts.iter().sum::<f64>() * share, None);
         }
-        let [mut first, mut second] = lengths.map(|length| vec![0.0; batch * length * width]);
+        let [mut first, mut second] = lengths.map(|length| zeros(batch * length * width));
         let outputs = first.par_chunks_mut(lengths[0] * width).zip(second.par_chunks_mut(lengths[1] * width));
         let parts: Vec<f64> = outputs
             .enumerate()

@@ -3,7 +3,7 @@ use burn_flex::FlexTensor;
 
 use super::squares::{differences, row_differences};
 use super::{Loss, inverse, summed, total};
-use crate::flex::storage::{from_values, values, width};
+use crate::flex::storage::{from_values, values, width, zeros};
 use crate::flex::vector::{sum, vectorised};
 use crate::losses::ZERO_SQUARED_NORM;
 
@@ -54,7 +54,7 @@ impl Loss<1> for FirstStateLoss {
         let (batch, width, shape) = (student.shape()[0], width(student), student.shape());
         let (student, teacher) = (values(student), values(teacher));
         let (size, teacher_size) = (student.len() / batch, teacher.len() / batch);
-        let mut gradient = vec![0.0; if keep { student.len() } else { 0 }];
+        let mut gradient = zeros(if keep { student.len() } else { 0 });
         let mut of_row = vec![0.0; width];
         let mut sum = 0.0;
         for row in 0..batch {
