@@ -20,6 +20,7 @@ mod embedding;
 mod gelu;
 mod layer_norm;
 mod linear;
+mod losses;
 mod matrix;
 mod norm;
 mod rows;
@@ -34,6 +35,9 @@ pub(crate) use embedding::Embedding;
 pub(crate) use gelu::Gelu;
 pub(crate) use layer_norm::{LayerNorm, ResidualLayerNorm};
 pub(crate) use linear::Linear;
+pub(crate) use losses::{
+    AttentionLoss, FirstStateLoss, SimilarityLoss, StateLoss, loss, loss_of_pairs, mask,
+};
 pub(crate) use norm::{scaled, squared_norm, zeros_of};
 pub(crate) use softmax::Softmax;
 
@@ -120,6 +124,9 @@ impl<O: Operation<N>, const N: usize> Backward<Flex, N> for Step<O> {
         let of_inputs = operation.backward(saved, gradient, wanted);
         for (parent, of_input) in ops.parents.into_iter().zip(of_inputs) {
             if let (Some(parent), Some(of_input)) = (parent, of_input) {
+                // What is used on the way is added to others and multiplied, which is slow number by number.
+                let is_on_the_way = !parent.parents.is_empty();
+                let of_input = if is_on_the_way { storage::spread(of_input) } else { of_input };
                 gradients.register::<Flex>(parent.id, of_input);
             }
         }

@@ -24,6 +24,7 @@ mod adamw;
 mod attention;
 #[cfg(feature = "flex")]
 mod flex;
+pub mod losses;
 pub mod plain;
 
 pub use adamw::{AdamWStep, adamw};

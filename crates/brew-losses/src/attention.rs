@@ -2,6 +2,7 @@
 //!
 //! Every loss takes `[batch, heads, length, length]`, or `[batch, length, length]` as one head.
 
+use brew_kernels::losses::{Comparison, Heads, attention_loss};
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 use burn::tensor::backend::Backend;
@@ -9,14 +10,6 @@ use burn::tensor::backend::Backend;
 use crate::log_softmax::log_softmax;
 use crate::masking::{checked, drop_masked_scores, pair_mean, query_mean};
 use crate::{FeatureTensor, LossError, LossInput, Side};
-
-/// What a loss does with the heads before it compares.
-#[derive(Clone, Copy)]
-enum Heads {
-    Keep,
-    Sum,
-    Mean,
-}
 
 /// Mean squared error of attention scores, head by head (TextBrewer's `att_mse_loss`).
 ///
@@ -95,7 +88,11 @@ fn squared_error<B: Backend>(
     input: &LossInput<B>,
     heads: Heads,
 ) -> Result<Tensor<B, 1>, LossError> {
-    let Scores { student, teacher, mask } = Scores::new(loss, input, heads)?;
+    let scores = Scores::new(loss, input, heads)?;
+    if let Some(loss) = scores.by_kernel(Comparison::SquaredError) {
+        return Ok(loss);
+    }
+    let Scores { student, teacher, mask, .. } = scores.reduced();
     let head_count = student.dims()[1] as f64;
     Ok(match mask {
         None => {
@@ -112,7 +109,11 @@ fn cross_entropy<B: Backend>(
     input: &LossInput<B>,
     heads: Heads,
 ) -> Result<Tensor<B, 1>, LossError> {
-    let Scores { student, teacher, mask } = Scores::new(loss, input, heads)?;
+    let scores = Scores::new(loss, input, heads)?;
+    if let Some(loss) = scores.by_kernel(Comparison::CrossEntropy) {
+        return Ok(loss);
+    }
+    let Scores { student, teacher, mask, .. } = scores.reduced();
     let [batch, head_count, queries, _] = student.dims();
     let log_student = log_softmax(student, 3);
     Ok(match mask {
@@ -133,23 +134,26 @@ fn sum_heads<B: Backend>(per_head: Tensor<B, 4>) -> Tensor<B, 3> {
     if has_one_head { per_head.squeeze_dim(1) } else { per_head.sum_dim(1).squeeze_dim(1) }
 }
 
-/// Checked scores, `[batch, heads, length, length]`, heads reduced as the loss wants them.
+/// Checked scores, `[batch, heads, length, length]`.
 struct Scores<B: Backend> {
     student: Tensor<B, 4>,
     teacher: Tensor<B, 4>,
     mask: Option<Tensor<B, 2>>,
+    /// What becomes of the heads before they are compared.
+    heads: Heads,
 }
 
 impl<B: Backend> Scores<B> {
     fn new(loss: &str, input: &LossInput<B>, heads: Heads) -> Result<Self, LossError> {
         let (student, teacher) = input.single(loss)?;
         let (student_shape, teacher_shape) = (student.dims(), teacher.dims());
-        let student = reduce_heads(with_heads(loss, Side::Student, student)?, heads);
-        let teacher = reduce_heads(with_heads(loss, Side::Teacher, teacher)?, heads);
-        if student.dims() != teacher.dims() {
-            let differ_in_heads_only =
-                student.dims()[0] == teacher.dims()[0] && student.dims()[2..] == teacher.dims()[2..];
-            let remedy = if differ_in_heads_only {
+        let student = with_heads(loss, Side::Student, student)?;
+        let teacher = with_heads(loss, Side::Teacher, teacher)?;
+        let without_heads = |scores: &Tensor<B, 4>| [0, 2, 3].map(|dim| scores.dims()[dim]);
+        let differ_in_heads = student.dims()[1] != teacher.dims()[1];
+        let differ_in_more = without_heads(&student) != without_heads(&teacher);
+        if differ_in_more || (differ_in_heads && heads == Heads::Keep) {
+            let remedy = if !differ_in_more {
                 "the numbers of heads must be equal; use `attention_mse_sum` or `attention_ce_mean`, which reduce them"
             } else {
                 "batch and lengths must be equal; give both models the same batch, tokenized alike"
@@ -172,7 +176,17 @@ impl<B: Backend> Scores<B> {
             });
         }
         let mask = checked(loss, &input.mask, &student_shape, [batch, keys])?;
-        Ok(Self { student, teacher, mask })
+        Ok(Self { student, teacher, mask, heads })
+    }
+
+    fn by_kernel(&self, comparison: Comparison) -> Option<Tensor<B, 1>> {
+        attention_loss(comparison, self.heads, &self.student, &self.teacher, self.mask.as_ref())
+    }
+
+    /// With as many heads as are compared.
+    fn reduced(self) -> Self {
+        let [student, teacher] = [self.student, self.teacher].map(|scores| reduce_heads(scores, self.heads));
+        Self { student, teacher, ..self }
     }
 }
 

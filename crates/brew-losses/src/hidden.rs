@@ -1,5 +1,6 @@
 //! Losses on hidden states, token by token.
 
+use brew_kernels::losses::{first_state_loss, state_loss};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
@@ -9,8 +10,7 @@ use crate::{FeatureTensor, LossError, LossInput, Side};
 /// Added to the squared norms of the cosine, as `torch.nn.functional.cosine_embedding_loss` does.
 const COSINE_EPSILON: f64 = 1e-12;
 
-/// Squared norms up to this are taken for zero.
-pub(crate) const ZERO_SQUARED_NORM: f64 = 1e-30;
+pub(crate) use brew_kernels::losses::ZERO_SQUARED_NORM;
 
 pub(crate) const PROJECT: &str =
     "give the match a projection, `proj = [\"linear\", student's width, teacher's width]`";
@@ -43,8 +43,14 @@ pub(crate) const PROJECT: &str =
 /// ```
 pub fn hidden_mse_loss<B: Backend>(input: &LossInput<B>) -> Result<Tensor<B, 1>, LossError> {
     Ok(match States::new("hidden_mse", input)? {
-        States::All { student, teacher } => (student - teacher).square().mean(),
+        States::All { student, teacher } => {
+            let by_kernel = state_loss(&student, &teacher, None);
+            by_kernel.unwrap_or_else(|| (student - teacher).square().mean())
+        }
         States::Masked { student, teacher, mask } => {
+            if let Some(loss) = state_loss(&student, &teacher, Some(&mask)) {
+                return Ok(loss);
+            }
             let width = student.dims()[2] as f64;
             token_mean((student - teacher).square().sum_dim(2), mask) / width
         }
@@ -83,10 +89,17 @@ pub fn cos_loss<B: Backend>(input: &LossInput<B>) -> Result<Tensor<B, 1>, LossEr
 pub fn pkd_loss<B: Backend>(input: &LossInput<B>) -> Result<Tensor<B, 1>, LossError> {
     let (student, teacher) = input.single("pkd")?;
     let (student_shape, teacher_shape) = (student.dims(), teacher.dims());
+    let whole = [&student, &teacher].map(with_positions);
     let student = first_state("pkd", Side::Student, student)?;
     let teacher = first_state("pkd", Side::Teacher, teacher)?;
     if student.dims() != teacher.dims() {
         return Err(mismatch("pkd", student_shape, teacher_shape));
+    }
+    // The kernel takes whole layers, so that nobody has to put the gradient of the first states into one.
+    if let [Some(student), Some(teacher)] = &whole
+        && let Some(loss) = first_state_loss(student, teacher)
+    {
+        return Ok(loss);
     }
     let batch = student.dims()[0] as f64;
     Ok((normalise(student) - normalise(teacher)).square().sum() / batch)
@@ -109,6 +122,15 @@ pub(crate) fn normalise<B: Backend>(states: Tensor<B, 2>) -> Tensor<B, 2> {
     let squared = states.clone().square().sum_dim(1);
     let is_zero = squared.clone().lower_equal_elem(ZERO_SQUARED_NORM);
     states * squared.mask_fill(is_zero, 1.0).powf_scalar(-0.5)
+}
+
+/// `[batch, length, hidden]`, where a state a text is that of one position.
+fn with_positions<B: Backend>(feature: &FeatureTensor<B>) -> Option<Tensor<B, 3>> {
+    match feature {
+        FeatureTensor::D2(states) => Some(states.clone().unsqueeze_dim(1)),
+        FeatureTensor::D3(states) => Some(states.clone()),
+        FeatureTensor::D4(_) => None,
+    }
 }
 
 /// The state at position 0, `[batch, hidden]`.

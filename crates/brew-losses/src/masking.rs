@@ -1,18 +1,13 @@
-//! Everything that knows what a mask does.
+//! Everything that knows what a mask does, except the kernels: they and what is here agree.
 
+use brew_kernels::losses::{MASKED_SCORE, SMALLEST_COUNT};
 use burn::tensor::backend::Backend;
 use burn::tensor::{BasicOps, Int, Tensor, TensorData};
 
 use crate::LossError;
 
-/// Below this a count is taken for zero: nothing was selected, and the loss is 0 and not 0/0.
-const SMALLEST_COUNT: f64 = 1e-6;
-
 /// A score that no softmax gives any probability, and that is finite, so that a row of nothing else is too.
 const NO_SCORE: f64 = -1e30;
-
-/// TextBrewer recognises attention scores that the model masked by their value.
-const MASKED_SCORE: f64 = -1e-3;
 
 /// The mask if there is one, checked to be `[batch, length]`.
 pub(crate) fn checked<B: Backend>(
@@ -63,7 +58,8 @@ pub(crate) fn token_counts<B: Backend>(mask: Tensor<B, 2>) -> Tensor<B, 3> {
     mask.sum_dim(1).clamp_min(SMALLEST_COUNT).unsqueeze_dim(2)
 }
 
-/// `values` with 0 wherever `scores` look masked by the model, which is at most −0.001.
+/// `values` with 0 wherever `scores` look masked by the model, which is at most −0.001: TextBrewer recognises them by
+/// their value.
 pub(crate) fn drop_masked_scores<B: Backend>(values: Tensor<B, 4>, scores: Tensor<B, 4>) -> Tensor<B, 4> {
     values.mask_fill(scores.lower_equal_elem(MASKED_SCORE), 0.0)
 }

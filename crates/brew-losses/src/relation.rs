@@ -1,6 +1,7 @@
 //! Losses on relations between two layers of a model.
 
 use brew_config::NstScale;
+use brew_kernels::losses::{Divisor, similarity_loss};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
@@ -117,6 +118,11 @@ pub fn nst_loss<B: Backend>(input: &LossInput<B>, scale: NstScale) -> Result<Ten
     }
     let mask = checked(loss, &input.mask, &student.first.dims(), [batch, length])?;
     let by_length = mask.is_some() && scale == NstScale::Length;
+    let divisor = if by_length { Divisor::Length } else { Divisor::Width };
+    let [of_student, of_teacher] = [&student, &teacher].map(|pair| [&pair.first, &pair.second]);
+    if let Some(loss) = similarity_loss(divisor, of_student, of_teacher, mask.as_ref()) {
+        return Ok(loss);
+    }
     let similarity = |pair: LayerPair<B>| {
         let [_, length, width] = pair.second.dims();
         let divisor = if by_length { length } else { width };

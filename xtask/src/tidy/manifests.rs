@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("brew-config", &[]),
     ("brew-testkit", &[]),
     ("brew-kernels", &["brew-random"]),
-    ("brew-losses", &["brew-config"]),
+    ("brew-losses", &["brew-config", "brew-kernels"]),
     ("brew-models", &["brew-random", "brew-kernels"]),
     ("brew-data", &["brew-random"]),
     ("brew-distillers", &["brew-losses", "brew-config", "brew-random", "brew-cache", "brew-kernels"]),

@@ -38,7 +38,11 @@ const BLOCK: usize = 32 * 1024;
 /// A row so many times, written by all threads: the system gives a page out when it is first written to, and that
 /// takes longer than the numbers themselves.
 pub(super) fn repeated(row: &[f32], rows: usize) -> Vec<f32> {
-    let count = row.len() * rows;
+    tiled(row, row.len() * rows)
+}
+
+/// So many numbers: a row again and again, the last time perhaps a part of it.
+fn tiled(row: &[f32], count: usize) -> Vec<f32> {
     let mut values = Vec::with_capacity(count);
     let block = (BLOCK / row.len().max(1)).max(1) * row.len().max(1);
     values.spare_capacity_mut()[..count].par_chunks_mut(block).for_each(|block| {
@@ -49,7 +53,7 @@ pub(super) fn repeated(row: &[f32], rows: usize) -> Vec<f32> {
         }
     });
     // SAFETY: the vector has room for `count` numbers, and all of them have been written: the blocks together are
-    // the first `count`, and a block is whole copies of the row.
+    // the first `count`, and each of their chunks is at most as long as the row.
     #[expect(unsafe_code, reason = "the numbers need not be written twice")]
     unsafe {
         values.set_len(count);
@@ -59,5 +63,65 @@ pub(super) fn repeated(row: &[f32], rows: usize) -> Vec<f32> {
 
 /// So many zeros, written by all threads.
 pub(super) fn zeros(count: usize) -> Vec<f32> {
-    repeated(&[0.0], count)
+    // Of more than one number, so that they are not written one by one.
+    tiled(&[0.0; 1024], count)
+}
+
+/// The tensor with a place in memory for each of its numbers: one that repeats some, say, has fewer. What stands
+/// together is copied together, by all threads.
+pub(super) fn spread(tensor: FlexTensor) -> FlexTensor {
+    if tensor.is_contiguous() {
+        return tensor;
+    }
+    let (shape, strides) = (tensor.layout().shape().clone(), tensor.layout().strides());
+    let (mut outer, mut run) = (shape.num_dims(), 1);
+    while outer > 0 && strides[outer - 1] == run as isize {
+        outer -= 1;
+        run *= shape[outer];
+    }
+    let from = |mut number: usize| {
+        let mut start = tensor.layout().start_offset() as isize;
+        for dim in (0..outer).rev() {
+            start += (number % shape[dim]) as isize * strides[dim];
+            number /= shape[dim];
+        }
+        start as usize
+    };
+    let given: &[f32] = tensor.storage();
+    let mut values = zeros(shape.num_elements());
+    values.par_chunks_mut(run.max(1)).enumerate().for_each(|(number, values)| {
+        values.copy_from_slice(&given[from(number)..][..run]);
+    });
+    from_values(values, shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_may_be_repeated_in_part() {
+        assert_eq!(repeated(&[1.0, 2.0], 3), [1.0, 2.0, 1.0, 2.0, 1.0, 2.0]);
+        assert_eq!(repeated(&[], 3), [0.0; 0]);
+        for count in [0, 1, 1023, 1024, 1025, 100_001] {
+            assert_eq!(zeros(count), vec![0.0; count]);
+        }
+    }
+
+    #[test]
+    fn what_is_spread_out_is_what_it_was() {
+        let tensor = || from_values((0..24).map(|at| at as f32).collect(), Shape::new([2, 1, 3, 4]));
+        for (shape, strides, start) in [
+            ([2, 5, 3, 4], [12, 0, 4, 1], 0),
+            ([3, 5, 2, 4], [4, 0, 12, 1], 0),
+            ([2, 2, 2, 3], [12, 0, 4, 1], 5),
+            ([4, 3, 1, 2], [1, 4, 0, 12], 0),
+            ([3, 1, 1, 1], [0, 0, 0, 0], 7),
+        ] {
+            let turned = tensor().with_layout(Layout::new(Shape::new(shape), strides.to_vec(), start));
+            let spread = spread(turned.clone());
+            assert!(spread.is_contiguous());
+            assert_eq!(values(&spread), values(&turned.to_contiguous()), "{strides:?}");
+        }
+    }
 }
