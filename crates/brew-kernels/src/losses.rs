@@ -81,8 +81,8 @@ pub fn attention_loss<B: Backend>(
 /// `Σ m (S − T)² / (Σ m · width)`.
 ///
 /// # Shapes
-/// - `student`, `teacher`: `[positions, width]`
-/// - `mask`: of as many numbers as there are positions
+/// - `student`, `teacher`: `[.., width]`
+/// - `mask`: of as many numbers as there are states of that width
 /// - output: `[1]`
 ///
 /// # Panics
