@@ -86,7 +86,7 @@ impl Operation<3> for Attention {
 }
 
 /// The rows of each sequence.
-fn split<'a>(mut values: &'a [f32], rows: impl Iterator<Item = usize>, width: usize) -> Vec<&'a [f32]> {
+fn split(mut values: &[f32], rows: impl Iterator<Item = usize>, width: usize) -> Vec<&[f32]> {
     let each = rows.map(|rows| {
         let (here, rest) = values.split_at(rows * width);
         values = rest;
@@ -95,11 +95,7 @@ fn split<'a>(mut values: &'a [f32], rows: impl Iterator<Item = usize>, width: us
     each.collect()
 }
 
-fn split_mut<'a>(
-    mut values: &'a mut [f32],
-    rows: impl Iterator<Item = usize>,
-    width: usize,
-) -> Vec<&'a mut [f32]> {
+fn split_mut(mut values: &mut [f32], rows: impl Iterator<Item = usize>, width: usize) -> Vec<&mut [f32]> {
     let each = rows.map(|rows| {
         let (here, rest) = std::mem::take(&mut values).split_at_mut(rows * width);
         values = rest;
