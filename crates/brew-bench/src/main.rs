@@ -29,7 +29,8 @@ use task::Task;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match run() {
+    // On a thread of the pool, as the `textbrew` program.
+    match rayon::scope(|_| run()) {
         Ok(report) => {
             println!("{report}");
             ExitCode::SUCCESS

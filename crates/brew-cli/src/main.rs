@@ -21,13 +21,22 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     memory::keep_pages();
     progress::log_to_stderr();
-    match commands::run(Cli::parse()) {
+    let command = Cli::parse();
+    match on_the_pool(|| commands::run(command)) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", explain(&error));
             exit_code(&error)
         }
     }
+}
+
+/// Runs on a thread of the pool that matrix products and kernels are shared among: one outside it would be put to
+/// sleep and woken for each of them. With as much stack as a main thread has.
+fn on_the_pool<R: Send>(run: impl FnOnce() -> R + Send) -> R {
+    // An error means that there is a pool already.
+    let _ = rayon::ThreadPoolBuilder::new().stack_size(8 << 20).build_global();
+    rayon::scope(|_| run())
 }
 
 /// The error and its causes, each said once: many of the library's messages hold their cause.

@@ -1,5 +1,7 @@
 //! Numbers in and out of flex's tensors.
 
+use std::mem::MaybeUninit;
+
 use burn::tensor::{Bytes, DType, Shape, TensorMetadata};
 use burn_flex::{FlexTensor, Layout};
 use rayon::prelude::*;
@@ -45,13 +47,19 @@ pub(super) fn repeated(row: &[f32], rows: usize) -> Vec<f32> {
 fn tiled(row: &[f32], count: usize) -> Vec<f32> {
     let mut values = Vec::with_capacity(count);
     let block = (BLOCK / row.len().max(1)).max(1) * row.len().max(1);
-    values.spare_capacity_mut()[..count].par_chunks_mut(block).for_each(|block| {
+    let write = |block: &mut [MaybeUninit<f32>]| {
         for copy in block.chunks_mut(row.len()) {
             for (slot, value) in copy.iter_mut().zip(row) {
                 slot.write(*value);
             }
         }
-    });
+    };
+    let room = &mut values.spare_capacity_mut()[..count];
+    if count <= block {
+        room.chunks_mut(block).for_each(write);
+    } else {
+        room.par_chunks_mut(block).for_each(write);
+    }
     // SAFETY: the vector has room for `count` numbers, and all of them have been written: the blocks together are
     // the first `count`, and each of their chunks is at most as long as the row.
     #[expect(unsafe_code, reason = "the numbers need not be written twice")]
