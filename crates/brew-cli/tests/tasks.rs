@@ -39,7 +39,7 @@ impl Workshop {
             format!(
                 "task = \"{task}\"\n[data]\ntrain = \"train.{ending}\"\ndev = \"dev.{ending}\"\nmax_length = 16\n\
                  batch_size = 8\n{more}\n[model]\nconfig = \"config.json\"\ntokenizer = \"vocab\"\n[training]\n\
-                 output_dir = \"out\"\nnum_epochs = 60\noptimizer = {{ lr = 1e-2 }}\n"
+                 output_dir = \"out\"\nnum_epochs = 60\noptimizer = {{ lr = 5e-3 }}\n"
             ),
         );
         shop
