@@ -83,8 +83,7 @@ struct Recipe {
     lr: f64,
 }
 
-// Tuned on seeds 1 to 5: with 6 epochs the teacher has not found the task yet, and the student that learns from it ends
-// anywhere from 71 to 83 %.
+// With 10 epochs one teacher of seven (seeds 1 to 7) has not found the task yet, at 74 %, and its student ends at 67 %.
 const TEACHER: Recipe = Recipe { layers: 3, width: 96, epochs: 13, lr: 1e-3 };
 const STUDENT: Recipe = Recipe { layers: 1, width: 48, epochs: 8, lr: 2e-3 };
 const BATCH: usize = 64;
