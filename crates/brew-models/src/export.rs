@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::Path;
 
-use burn::tensor::TensorData;
 use safetensors::{Dtype, View};
 use serde_json::Value;
 
 use crate::names::SPAN_OUTPUTS;
+use crate::state::{Exported, exported};
 use crate::{EncoderConfig, Head, ModelError, PretrainedModel};
 
 /// The tokenizer's files that are copied beside an exported model, where they exist.
@@ -40,18 +40,49 @@ pub fn save_pretrained<M: PretrainedModel>(
     folder: &Path,
 ) -> Result<(), ModelError> {
     config.validate()?;
-    let tensors = model.state_dict(config)?;
     let parent = match folder.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     fs::create_dir_all(parent).map_err(|source| ModelError::io(parent, source))?;
     let staging = staging_folder(parent)?;
-    let at = |name: &str| staging.path().join(name);
+    let names = write_files(model, config, tokenizer_source, staging.path())?;
+    for name in &names {
+        flush(&staging.path().join(name))?;
+    }
+    flush(staging.path())?;
+    publish(staging, &names, folder)?;
+    flush(parent)
+}
 
+/// Writes the files of [`save_pretrained`] into a folder, which is made, and does not wait for the disk: for a part of
+/// something that becomes whole as a whole, as a checkpoint does.
+///
+/// # Errors
+/// Those of [`save_pretrained`]. What was written by then stays.
+pub fn write_pretrained<M: PretrainedModel>(
+    model: &M,
+    config: &EncoderConfig,
+    tokenizer_source: Option<&Path>,
+    folder: &Path,
+) -> Result<(), ModelError> {
+    config.validate()?;
+    fs::create_dir_all(folder).map_err(|source| ModelError::io(folder, source))?;
+    write_files(model, config, tokenizer_source, folder).map(drop)
+}
+
+/// Writes the files of an exported model; returns their names, the weights last.
+fn write_files<M: PretrainedModel>(
+    model: &M,
+    config: &EncoderConfig,
+    tokenizer_source: Option<&Path>,
+    folder: &Path,
+) -> Result<Vec<&'static str>, ModelError> {
+    let tensors = exported(model, config)?;
+    let at = |name: &str| folder.join(name);
     let mut names = vec!["config.json"];
     let text = serde_json::to_string_pretty(&exported_config(config, M::HEAD))
-        .map_err(|error| ModelError::config(&folder.join("config.json"), error.to_string()))?;
+        .map_err(|error| ModelError::config(&at("config.json"), error.to_string()))?;
     fs::write(at("config.json"), text + "\n").map_err(|source| ModelError::io(&at("config.json"), source))?;
     if let Some(source_folder) = tokenizer_source {
         for name in TOKENIZER_FILES {
@@ -62,17 +93,11 @@ pub fn save_pretrained<M: PretrainedModel>(
             }
         }
     }
-    let views = tensors.into_iter().map(|(name, data)| (name, Values(data)));
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(views, Some(metadata), &at(WEIGHTS))
+    safetensors::serialize_to_file(&tensors, Some(metadata), &at(WEIGHTS))
         .map_err(|error| ModelError::io(&at(WEIGHTS), std::io::Error::other(error)))?;
     names.push(WEIGHTS);
-    for name in &names {
-        flush(&at(name))?;
-    }
-    flush(staging.path())?;
-    publish(staging, &names, folder)?;
-    flush(parent)
+    Ok(names)
 }
 
 /// Moves the finished files to where they belong.
@@ -122,23 +147,21 @@ fn exported_config(config: &EncoderConfig, head: Head) -> Value {
     serde_json::to_value(config).expect("a configuration is plain JSON")
 }
 
-/// f32 values as safetensors takes them.
-struct Values(TensorData);
-
-impl View for Values {
+impl View for &Exported {
     fn dtype(&self) -> Dtype {
         Dtype::F32
     }
 
     fn shape(&self) -> &[usize] {
-        self.0.shape.as_slice()
+        &self.shape
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        self.0.as_bytes().into()
+        let bytes = self.values().bytes;
+        Cow::Owned(bytes.try_into_vec().unwrap_or_else(|bytes| bytes.to_vec()))
     }
 
     fn data_len(&self) -> usize {
-        self.0.as_bytes().len()
+        4 * self.shape.iter().product::<usize>()
     }
 }

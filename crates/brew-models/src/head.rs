@@ -1,7 +1,6 @@
 //! What the models have in common: an encoder, perhaps a pooler, and a linear classifier.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 
 use brew_random::Key;
 use burn::module::Module;
@@ -12,7 +11,7 @@ use crate::dropout::Dropout;
 use crate::fused::linear;
 use crate::init::{Builder, Initialiser, ParameterSource};
 use crate::names::{ParameterSpec, parameter_specs};
-use crate::state::{check_shapes, read_parameters, transpose};
+use crate::state::{Parameter, check_shapes, exported, parameters_of};
 use crate::{Activation, Architecture, EncoderConfig, Head, ModelError};
 
 /// An encoder with a task's head, which Hugging Face files are read into and written from.
@@ -38,20 +37,7 @@ pub trait PretrainedModel: Module<Self::Backend> {
     /// # Errors
     /// If the configuration is not this model's.
     fn state_dict(&self, config: &EncoderConfig) -> Result<BTreeMap<String, TensorData>, ModelError> {
-        let specs = parameter_specs(config, Some(Self::HEAD));
-        let mut parameters: HashMap<String, TensorData> =
-            read_parameters(self, |_| true).into_iter().collect();
-        check_shapes(specs.iter().map(|spec| (spec.path.as_str(), spec)), &parameters)?;
-        if parameters.len() > specs.len() {
-            let more = parameters.len() - specs.len();
-            let message = format!("the model has {more} parameters that are not in its configuration");
-            return Err(ModelError::config(Path::new("config.json"), message));
-        }
-        let named = specs.into_iter().filter_map(|spec| {
-            let data = parameters.remove(&spec.path)?;
-            Some((spec.name, if spec.transposed { transpose(data) } else { data }))
-        });
-        Ok(named.collect())
+        Ok(exported(self, config)?.into_iter().map(|(name, one)| (name, one.values())).collect())
     }
 }
 
@@ -146,12 +132,11 @@ pub(crate) fn from_layers<S: PretrainedModel, T: PretrainedModel>(
         .filter(|&spec| !is_new(spec))
         .map(|spec| (teacher_path(&spec.path, layers), spec))
         .collect();
-    let copies: HashMap<String, TensorData> =
-        read_parameters(teacher, |path| wanted.contains_key(path)).into_iter().collect();
-    check_shapes(wanted.iter().map(|(path, &spec)| (path.as_str(), spec)), &copies)?;
+    let parameters: HashMap<String, Parameter> = parameters_of(teacher).into_iter().collect();
+    check_shapes(wanted.iter().map(|(path, &spec)| (path.as_str(), spec)), &parameters)?;
     let mut source = |path: &str| match new_head.as_mut() {
         Some(head) if drawn.iter().any(|drawn| drawn == path) => head.values(path),
-        _ => Ok(copies[&teacher_path(path, layers)].clone()),
+        _ => Ok(parameters[&teacher_path(path, layers)].values()),
     };
     let student = S::from_parameters(&config, &mut source, device)?;
     Ok((student, config))

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn_store::TensorSnapshot;
-
 use crate::import::{fit_header, weight_file};
 use crate::{EncoderConfig, Head, LoadOptions, ModelError, safetensors_header, torch_archive};
 
@@ -96,16 +94,6 @@ impl Described for TensorHeader {
 
     fn dtype(&self) -> String {
         self.dtype.clone()
-    }
-}
-
-impl Described for TensorSnapshot {
-    fn shape(&self) -> Vec<usize> {
-        self.shape.to_vec()
-    }
-
-    fn dtype(&self) -> String {
-        format!("{:?}", self.dtype)
     }
 }
 

@@ -7,18 +7,16 @@ use brew_random::Key;
 use burn::module::ParamId;
 use burn::tensor::TensorData;
 use burn::tensor::backend::BackendTypes;
-use burn_store::{ModuleStore, PytorchStore, SafetensorsStore, TensorSnapshot};
+use burn_store::{ModuleStore, PytorchStore, TensorSnapshot};
 
 use crate::header::{Described, WeightHeader};
 use crate::init::{Initialiser, ParameterSource};
+use crate::lazy::{FLOAT_TYPES, LazyTensor};
 use crate::names::{
     Leftover, ParameterSpec, SPAN_OUTPUTS, canonical_name, classify_leftover, parameter_specs,
 };
 use crate::state::transpose;
-use crate::{
-    EncoderConfig, Head, Misfit, ModelError, PretrainedModel, ShapeMismatch, safetensors_header,
-    torch_archive,
-};
+use crate::{EncoderConfig, Head, Misfit, ModelError, PretrainedModel, ShapeMismatch, torch_archive};
 
 /// What to make of a checkpoint.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +100,10 @@ pub fn from_state_dict<M: PretrainedModel>(
     let path = Path::new("state dict");
     let tensors = tensors
         .into_iter()
-        .map(|(name, data)| (name, TensorSnapshot::from_data(data, Vec::new(), Vec::new(), ParamId::new())))
+        .map(|(name, data)| {
+            let snapshot = TensorSnapshot::from_data(data, Vec::new(), Vec::new(), ParamId::new());
+            (name, LazyTensor::Snapshot(snapshot))
+        })
         .collect();
     let pretrained = assemble(config.clone(), tensors, path, &LoadOptions::default(), device)?;
     if pretrained.initialised.is_empty() {
@@ -198,27 +199,20 @@ pub fn weight_file(folder: &Path) -> Result<PathBuf, ModelError> {
     Err(ModelError::NoWeights { path: folder.to_path_buf(), message })
 }
 
-type Tensors = BTreeMap<String, TensorSnapshot>;
+type Tensors = BTreeMap<String, LazyTensor>;
 
 /// The tensors of a weight file by name; their values are read when asked for.
 fn read_tensors(path: &Path) -> Result<Tensors, ModelError> {
     let is_pickle = path.extension().is_some_and(|extension| extension == "bin");
-    if is_pickle {
-        let verified = torch_archive::verify(path)?;
-        let mut store = PytorchStore::from_file(path).map_indices_contiguous(false);
-        let tensors =
-            store.get_all_snapshots().map_err(|error| ModelError::corrupt(path, error.to_string()))?.clone();
-        torch_archive::compare(path, &verified, &tensors)?;
-        return Ok(tensors);
+    if !is_pickle {
+        return LazyTensor::of_safetensors(path);
     }
-    // Sizes that the file declares are compared with its own before anything is made of them.
-    safetensors_header::read(path)?;
-    let mut store = SafetensorsStore::from_file(path);
-    let tensors = store.get_all_snapshots().map_err(|error| {
-        let message = format!("not a whole safetensors file ({error}); fetch or export it again");
-        ModelError::corrupt(path, message)
-    })?;
-    Ok(tensors.clone())
+    let verified = torch_archive::verify(path)?;
+    let mut store = PytorchStore::from_file(path).map_indices_contiguous(false);
+    let tensors =
+        store.get_all_snapshots().map_err(|error| ModelError::corrupt(path, error.to_string()))?.clone();
+    torch_archive::compare(path, &verified, &tensors)?;
+    Ok(tensors.into_iter().map(|(name, snapshot)| (name, LazyTensor::Snapshot(snapshot))).collect())
 }
 
 /// Where each parameter comes from.
@@ -240,7 +234,7 @@ fn assemble<M: PretrainedModel>(
     let mut plan = plan(&config, specs, tensors, path, options.reinitialise_head)?;
     let mut initialiser = Initialiser::new(&config, M::HEAD, options.key);
     let mut source = |at: &str| match plan.from_file.remove(at) {
-        Some((snapshot, name, spec)) => read_values(path, &snapshot, &name, &spec),
+        Some((tensor, name, spec)) => read_values(path, &tensor, &name, &spec),
         None => initialiser.values(at),
     };
     let model = M::from_parameters(&config, &mut source, device)?;
@@ -297,7 +291,7 @@ fn plan<D: Described>(
         let (expected, found) = (spec.file_shape(), snapshot.shape());
         if expected != found {
             misfit.wrong_shape.push(ShapeMismatch { name, expected, found });
-        } else if !["F64", "F32", "F16", "BF16"].contains(&snapshot.dtype().as_str()) {
+        } else if !FLOAT_TYPES.iter().any(|&(known, _)| known == snapshot.dtype()) {
             misfit.wrong_type.push(format!("{name} ({})", snapshot.dtype()));
         } else {
             held += spec.num_elements();
@@ -351,13 +345,13 @@ fn label_count<D: Described>(
 /// A parameter's values in Burn's layout, as f32.
 fn read_values(
     path: &Path,
-    snapshot: &TensorSnapshot,
+    tensor: &LazyTensor,
     name: &str,
     spec: &ParameterSpec,
 ) -> Result<TensorData, ModelError> {
     let data =
-        snapshot.to_data().map_err(|error| ModelError::corrupt(path, format!("tensor {name}: {error}")))?;
-    if data.shape.as_slice() != spec.file_shape() || data.dtype != snapshot.dtype {
+        tensor.values().map_err(|error| ModelError::corrupt(path, format!("tensor {name}: {error}")))?;
+    if data.shape.as_slice() != spec.file_shape() {
         let message = format!("tensor {name} is not what the file's header says; fetch or export it again");
         return Err(ModelError::corrupt(path, message));
     }

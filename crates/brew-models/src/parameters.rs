@@ -7,7 +7,7 @@ use burn::tensor::backend::Backend;
 use serde_json::{Value, json};
 
 use crate::names::parameter_specs;
-use crate::state::visit_parameters;
+use crate::state::parameters_of;
 use crate::{EncoderConfig, Head};
 
 /// One group of parameters: a module, or a single parameter.
@@ -54,9 +54,9 @@ impl ParameterTable {
     pub fn new<B: Backend, M: Module<B>>(module: &M, max_depth: Option<usize>) -> Self {
         let mut table = Self { total: 0, rows: Vec::new() };
         let mut open = Vec::new();
-        visit_parameters(module, |path, shape, _| {
-            table.add(path, shape.iter().product(), max_depth, &mut open);
-        });
+        for (path, parameter) in parameters_of(module) {
+            table.add(&path, parameter.shape.iter().product(), max_depth, &mut open);
+        }
         table
     }
 

@@ -18,11 +18,28 @@ use crate::header::TensorHeader;
 /// The longest header that the format allows.
 const LONGEST_HEADER: u64 = 100_000_000;
 
+/// A tensor and where its numbers are.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub(crate) header: TensorHeader,
+    /// The first of its bytes in the file.
+    pub(crate) start: u64,
+    pub(crate) bytes: u64,
+}
+
 /// The tensors of a file. Nothing but the header is read.
 ///
 /// # Errors
-/// A file that is cut off, has a header that is none, or tensors that do not fill it.
+/// Those of [`places`].
 pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, TensorHeader>, ModelError> {
+    Ok(places(path)?.into_iter().map(|(name, placed)| (name, placed.header)).collect())
+}
+
+/// The tensors of a file and where they are. Nothing but the header is read.
+///
+/// # Errors
+/// A file that is cut off, has a header that is none, or tensors that do not fill it.
+pub(crate) fn places(path: &Path) -> Result<BTreeMap<String, Placed>, ModelError> {
     let mut file = File::open(path).map_err(|source| ModelError::io(path, source))?;
     let length = file.metadata().map_err(|source| ModelError::io(path, source))?.len();
     let corrupt = |message: String| {
@@ -45,11 +62,16 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, TensorHeader>, ModelE
     file.take(header).read_to_end(&mut bytes).map_err(|source| ModelError::io(path, source))?;
     let Header(entries) =
         serde_json::from_slice(&bytes).map_err(|error| corrupt(format!("its header is damaged: {error}")))?;
-    compare(entries, length - 8 - header).map_err(corrupt)
+    compare(entries, 8 + header, length).map_err(corrupt)
 }
 
-/// The tensors, one behind the other and as many bytes as there are.
-fn compare(entries: BTreeMap<String, Entry>, bytes: u64) -> Result<BTreeMap<String, TensorHeader>, String> {
+/// The tensors, one behind the other from the header's end to the file's.
+fn compare(
+    entries: BTreeMap<String, Entry>,
+    first: u64,
+    length: u64,
+) -> Result<BTreeMap<String, Placed>, String> {
+    let bytes = length - first;
     let mut places: Vec<(u64, u64, &str)> = Vec::with_capacity(entries.len());
     for (name, entry) in &entries {
         let [start, end] = entry.data_offsets;
@@ -77,9 +99,12 @@ fn compare(entries: BTreeMap<String, Entry>, bytes: u64) -> Result<BTreeMap<Stri
     if at != bytes {
         return Err(format!("its tensors have {at} bytes and the file {bytes} behind the header"));
     }
-    let described =
-        |(name, entry): (String, Entry)| (name, TensorHeader { shape: entry.shape, dtype: entry.dtype });
-    Ok(entries.into_iter().map(described).collect())
+    let placed = |(name, entry): (String, Entry)| {
+        let [start, end] = entry.data_offsets;
+        let header = TensorHeader { shape: entry.shape, dtype: entry.dtype };
+        (name, Placed { header, start: first + start, bytes: end - start })
+    };
+    Ok(entries.into_iter().map(placed).collect())
 }
 
 /// Bits of a number.

@@ -1,21 +1,36 @@
 //! The parameters of a module, read out by path.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use crate::ModelError;
-use crate::names::ParameterSpec;
+use crate::names::{ParameterSpec, parameter_specs};
+use crate::{EncoderConfig, ModelError, PretrainedModel};
 
-/// Visits every float parameter with its path; what it does with them is up to `each`.
-struct PathVisitor<F> {
-    path: Vec<String>,
-    each: F,
+/// A float parameter, whose values are read when they are asked for, so that those of a whole model are never in
+/// memory twice.
+pub(crate) struct Parameter {
+    pub(crate) shape: Vec<usize>,
+    read: Box<dyn Fn() -> TensorData>,
 }
 
-impl<B: Backend, F: FnMut(&str, &[usize], &dyn Fn() -> TensorData)> ModuleVisitor<B> for PathVisitor<F> {
+impl Parameter {
+    /// Its values as f32.
+    pub(crate) fn values(&self) -> TensorData {
+        (self.read)().convert::<f32>()
+    }
+}
+
+/// Collects every float parameter with its path.
+#[derive(Default)]
+struct Collector {
+    path: Vec<String>,
+    found: Vec<(String, Parameter)>,
+}
+
+impl<B: Backend> ModuleVisitor<B> for Collector {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_owned());
     }
@@ -25,45 +40,31 @@ impl<B: Backend, F: FnMut(&str, &[usize], &dyn Fn() -> TensorData)> ModuleVisito
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let path = self.path.join(".");
-        let shape = param.dims();
-        (self.each)(&path, &shape, &|| param.val().into_data());
+        let tensor = param.val();
+        let shape = tensor.dims().to_vec();
+        let read = Box::new(move || tensor.to_data());
+        self.found.push((self.path.join("."), Parameter { shape, read }));
     }
 }
 
-/// Calls `each` with every float parameter, in the order of the module's fields.
-pub(crate) fn visit_parameters<B: Backend, M: Module<B>>(
-    module: &M,
-    each: impl FnMut(&str, &[usize], &dyn Fn() -> TensorData),
-) {
-    module.visit(&mut PathVisitor { path: Vec::new(), each });
-}
-
-/// The values of the parameters whose path is wanted, as f32, in the order of the module's fields.
-pub(crate) fn read_parameters<B: Backend, M: Module<B>>(
-    module: &M,
-    mut wanted: impl FnMut(&str) -> bool,
-) -> Vec<(String, TensorData)> {
-    let mut parameters = Vec::new();
-    visit_parameters(module, |path, _, values| {
-        if wanted(path) {
-            parameters.push((path.to_owned(), values().convert::<f32>()));
-        }
-    });
-    parameters
+/// Every float parameter with its path, in the order of the module's fields.
+pub(crate) fn parameters_of<B: Backend, M: Module<B>>(module: &M) -> Vec<(String, Parameter)> {
+    let mut collector = Collector::default();
+    module.visit(&mut collector);
+    collector.found
 }
 
 /// Whether a model is the one its configuration describes.
 pub(crate) fn check_shapes<'a>(
     specs: impl Iterator<Item = (&'a str, &'a ParameterSpec)>,
-    parameters: &HashMap<String, TensorData>,
+    parameters: &HashMap<String, Parameter>,
 ) -> Result<(), ModelError> {
     let mut problems = Vec::new();
     for (path, spec) in specs {
         match parameters.get(path) {
-            Some(data) if data.shape.as_slice() == spec.shape => {}
-            Some(data) => {
-                problems.push(format!("{path} is {:?}, not {:?}", data.shape.as_slice(), spec.shape))
+            Some(parameter) if parameter.shape == spec.shape => {}
+            Some(Parameter { shape, .. }) => {
+                problems.push(format!("{path} is {shape:?}, not {:?}", spec.shape))
             }
             None => problems.push(format!("{path} is missing")),
         }
@@ -76,13 +77,52 @@ pub(crate) fn check_shapes<'a>(
     Err(ModelError::config(Path::new("config.json"), message))
 }
 
+/// A parameter as a Hugging Face file has it.
+pub(crate) struct Exported {
+    pub(crate) shape: Vec<usize>,
+    transposed: bool,
+    parameter: Parameter,
+}
+
+impl Exported {
+    /// Its values in PyTorch's layout, as f32.
+    pub(crate) fn values(&self) -> TensorData {
+        let values = self.parameter.values();
+        if self.transposed { transpose(values) } else { values }
+    }
+}
+
+/// The parameters of a model under their Hugging Face names.
+///
+/// # Errors
+/// If the configuration is not this model's.
+pub(crate) fn exported<M: PretrainedModel>(
+    model: &M,
+    config: &EncoderConfig,
+) -> Result<BTreeMap<String, Exported>, ModelError> {
+    let specs = parameter_specs(config, Some(M::HEAD));
+    let mut parameters: HashMap<String, Parameter> = parameters_of(model).into_iter().collect();
+    check_shapes(specs.iter().map(|spec| (spec.path.as_str(), spec)), &parameters)?;
+    if parameters.len() > specs.len() {
+        let more = parameters.len() - specs.len();
+        let message = format!("the model has {more} parameters that are not in its configuration");
+        return Err(ModelError::config(Path::new("config.json"), message));
+    }
+    let named = specs.into_iter().filter_map(|spec| {
+        let parameter = parameters.remove(&spec.path)?;
+        let shape = spec.file_shape();
+        Some((spec.name, Exported { shape, transposed: spec.transposed, parameter }))
+    });
+    Ok(named.collect())
+}
+
 /// The transpose of a row-major f32 matrix.
 ///
 /// # Shapes
 /// - input: `[rows, columns]`, output: `[columns, rows]`
 pub(crate) fn transpose(data: TensorData) -> TensorData {
     let &[rows, columns] = data.shape.as_slice() else { return data };
-    let values = data.into_vec::<f32>().expect("only f32 matrices are transposed");
+    let values = data.as_slice::<f32>().expect("only f32 matrices are transposed, in memory as numbers are");
     let mut turned = vec![0.0; values.len()];
     // In blocks, so that both sides stay in cache.
     const BLOCK: usize = 32;
@@ -102,19 +142,15 @@ pub(crate) fn transpose(data: TensorData) -> TensorData {
 mod tests {
     use super::*;
     use crate::init::{Initialiser, ParameterSource};
-    use crate::names::parameter_specs;
-    use crate::{
-        Architecture, EncoderConfig, PretrainedModel, SequenceClassifier, SpanClassifier, TokenClassifier,
-        tiny,
-    };
+    use crate::{Architecture, SequenceClassifier, SpanClassifier, TokenClassifier, tiny};
     use brew_random::Key;
     use brew_testkit::TestBackend;
 
     fn check<M: PretrainedModel<Backend = TestBackend>>(config: &EncoderConfig) {
         let mut draw = Initialiser::new(config, M::HEAD, Key::new(0));
         let model = M::from_parameters(config, &mut |path| draw.values(path), &Default::default()).unwrap();
-        let mut found = Vec::new();
-        visit_parameters(&model, |path, shape, _| found.push((path.to_owned(), shape.to_vec())));
+        let parameters = parameters_of(&model).into_iter();
+        let found: Vec<_> = parameters.map(|(path, parameter)| (path, parameter.shape)).collect();
         let specs = parameter_specs(config, Some(M::HEAD)).into_iter();
         let specs: Vec<_> = specs.map(|spec| (spec.path, spec.shape)).collect();
         assert_eq!(found, specs, "{} {:?}", config.architecture, M::HEAD);

@@ -5,6 +5,7 @@ use brew_distillers::{Adaptor, AdaptorOutput, DistillError, ForwardContext};
 use brew_models::{
     EncoderConfig, LoadOptions, Mode, ModelError, OutputRequest, Pretrained, PretrainedModel,
     SequenceClassifier, SpanClassifier, StudentHead, TokenClassifier, load_pretrained, save_pretrained,
+    write_pretrained,
 };
 use brew_random::Key;
 use burn::module::Module;
@@ -78,6 +79,23 @@ impl<B: Backend> TaskModel<B> {
             Self::Texts(model) => save_pretrained(model, config, tokenizer_source, folder),
             Self::Tokens(model) => save_pretrained(model, config, tokenizer_source, folder),
             Self::Spans(model) => save_pretrained(model, config, tokenizer_source, folder),
+        }
+    }
+
+    /// The same into a folder that is part of a checkpoint; see [`write_pretrained`].
+    ///
+    /// # Errors
+    /// Those of [`write_pretrained`].
+    pub(crate) fn write(
+        &self,
+        config: &EncoderConfig,
+        tokenizer_source: Option<&Path>,
+        folder: &Path,
+    ) -> Result<(), ModelError> {
+        match self {
+            Self::Texts(model) => write_pretrained(model, config, tokenizer_source, folder),
+            Self::Tokens(model) => write_pretrained(model, config, tokenizer_source, folder),
+            Self::Spans(model) => write_pretrained(model, config, tokenizer_source, folder),
         }
     }
 

@@ -301,7 +301,7 @@ impl<B: AutodiffBackend> Callback<MultiTaskClassifier<B>> for &Watch<'_, B> {
             let run: &Run = &self.runs.runs[index];
             if let Some(folder) = event.folder {
                 let place = model_in(folder).join(self.runs.name(index));
-                model.save(&run.model, Some(&run.tokenizer_folder), &place)?;
+                model.write(&run.model, Some(&run.tokenizer_folder), &place)?;
             }
             let report = self.evaluate(index, "dev", run.dev.as_ref(), &model, event.step)?;
             scores.extend(report.map(|report| run.score(&report)));

@@ -288,7 +288,7 @@ impl<B: AutodiffBackend> Callback<TaskModel<B>> for &Watch<'_, B> {
     ) -> Result<Option<f64>, CallbackError> {
         let model = student.valid();
         if let Some(folder) = event.folder {
-            model.save(&self.run.model, Some(&self.run.tokenizer_folder), &model_in(folder))?;
+            model.write(&self.run.model, Some(&self.run.tokenizer_folder), &model_in(folder))?;
         }
         let report = self.evaluate("dev", self.run.dev.as_ref(), &model, event.step)?;
         let score = report.as_ref().map(|report| self.run.score(report));
