@@ -1,6 +1,8 @@
 //! AdamW, whose state is kept by the path of each parameter.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::iter;
 use std::path::Path;
 
 use brew_config::OptimizerConfig;
@@ -12,7 +14,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::parameters::NamedParameter;
 use crate::recipe::GroupOptimizer;
-use crate::tensor_file::{load_tensors, save_tensors};
+use crate::tensor_file::{Deferred, load_tensors, save_tensors};
 use crate::{DistillError, Student, Trainable};
 
 /// Adam with decoupled weight decay, as `torch.optim.AdamW`
@@ -85,7 +87,8 @@ where
             let Some(kept) = self.moments.get(id) else { continue };
             // Whole numbers up to 2²⁴ are float32 numbers.
             let steps = TensorData::new(vec![kept.steps as f32], [1]);
-            let values = [steps, kept.first.to_data(), kept.second.to_data()];
+            let moments = [&kept.first, &kept.second].map(|moment| Deferred::tensor(moment.clone()));
+            let values = iter::once(Deferred::data(Cow::Owned(steps))).chain(moments);
             tensors.extend(PARTS.iter().zip(values).map(|(part, value)| (format!("{path}.{part}"), value)));
         }
         let path = stem.with_extension("safetensors");

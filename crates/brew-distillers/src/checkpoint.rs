@@ -4,10 +4,13 @@
 //! A checkpoint is written to a temporary name, sealed with the size and sum of each file, synced and
 //! renamed before the index names it, and what the index no longer names is removed afterwards, so that a
 //! crash at any moment leaves the previous one, and a file that is no longer what was written is found.
+//! The loop waits only until everything is written; the rest is done while it goes on.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 
 use burn::tensor::backend::AutodiffBackend;
 use serde::{Deserialize, Serialize};
@@ -16,7 +19,7 @@ use serde_json::Value;
 use crate::identity::differences;
 use crate::parameters::named_parameters;
 use crate::step::Stepper;
-use crate::tensor_file::{load_tensors, save_tensors};
+use crate::tensor_file::{Deferred, load_tensors, save_tensors};
 use crate::weights::{load_weights, weights_of};
 use crate::{DistillError, ObjectiveState, Student, Trainable};
 
@@ -112,17 +115,15 @@ impl CheckpointFolder {
         Ok(PendingCheckpoint { name: format!("step-{step:08}"), folder })
     }
 
-    /// Completes a checkpoint, which becomes the last one and, with a score at least as high as the
-    /// best so far, the best one.
-    pub(crate) fn complete<B, M>(
+    /// Writes a checkpoint's files; [`Completing::start`] does the rest.
+    pub(crate) fn write<B, M>(
         &self,
         pending: PendingCheckpoint,
         trainable: &Trainable<B, M>,
         stepper: &Stepper<B, M>,
         run: RunState,
         objective: Option<ObjectiveState>,
-        score: Option<f64>,
-    ) -> Result<(), DistillError>
+    ) -> Result<WrittenCheckpoint, DistillError>
     where
         B: AutodiffBackend,
         M: Student<B>,
@@ -131,8 +132,8 @@ impl CheckpointFolder {
         let parameters = named_parameters(trainable);
         let weights = weights_of::<B, _>(trainable);
         // The two halves of what is written take about as long.
-        std::thread::scope(|scope| {
-            let weights = scope.spawn(|| {
+        thread::scope(|scope| {
+            let weights = scope.spawn(move || {
                 let path = folder.join(TRAINABLE);
                 save_tensors(&weights, &path).map_err(DistillError::io("write", &path))
             });
@@ -141,7 +142,9 @@ impl CheckpointFolder {
             }
             if let Some(state) = objective.as_ref().filter(|state| !state.tensors.is_empty()) {
                 let path = folder.join(OBJECTIVE);
-                save_tensors(&state.tensors, &path).map_err(DistillError::io("write", &path))?;
+                let tensors = state.tensors.iter();
+                let tensors = tensors.map(|(name, data)| (name.clone(), Deferred::data(Cow::Borrowed(data))));
+                save_tensors(&tensors.collect(), &path).map_err(DistillError::io("write", &path))?;
             }
             weights.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })?;
@@ -157,22 +160,7 @@ impl CheckpointFolder {
         };
         let json = serde_json::to_vec_pretty(&state).expect("a state of numbers and names is JSON");
         fs::write(folder.join(STATE), json).map_err(DistillError::io("write", folder.join(STATE)))?;
-        seal::seal(folder)?;
-
-        let target = self.root.join(&pending.name);
-        if target.exists() {
-            // Of a run that was taken up before this step.
-            fs::remove_dir_all(&target).map_err(DistillError::io("replace", &target))?;
-        }
-        let written = pending.folder.keep();
-        fs::rename(&written, &target).map_err(DistillError::io("rename", &written))?;
-        sync_folder(&self.root)?;
-
-        let mut index = Index::read(&self.root)?;
-        index.add(&pending.name, score, self.keep);
-        index.write(&self.root)?;
-        self.prune(&index);
-        Ok(())
+        Ok(WrittenCheckpoint { folder: self.clone(), pending })
     }
 
     /// Removes the checkpoints that the index does not name, and what crashes left half-written. What cannot
@@ -311,6 +299,78 @@ pub(crate) struct PendingCheckpoint {
 impl PendingCheckpoint {
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+}
+
+/// A checkpoint whose files are all written, but neither sealed nor on the disk for sure.
+pub(crate) struct WrittenCheckpoint {
+    folder: CheckpointFolder,
+    pending: PendingCheckpoint,
+}
+
+impl WrittenCheckpoint {
+    /// Completes it: it becomes the last one and, with a score at least as high as the best so far, the best one.
+    fn complete(self, score: Option<f64>) -> Result<(), DistillError> {
+        let Self { folder: checkpoints, pending: PendingCheckpoint { name, folder } } = self;
+        let root = &checkpoints.root;
+        seal::seal(folder.path())?;
+        let target = root.join(&name);
+        if target.exists() {
+            // Of a run that was taken up before this step.
+            fs::remove_dir_all(&target).map_err(DistillError::io("replace", &target))?;
+        }
+        fs::rename(folder.path(), &target).map_err(DistillError::io("rename", folder.path()))?;
+        // Nothing is left under the old name.
+        let _ = folder.keep();
+        sync_folder(root)?;
+
+        let mut index = Index::read(root)?;
+        index.add(&name, score, checkpoints.keep);
+        index.write(root)?;
+        checkpoints.prune(&index);
+        Ok(())
+    }
+}
+
+/// The checkpoint that is being completed on a thread of its own, if any: one at a time. Dropped, it is waited for.
+#[derive(Default)]
+pub(crate) struct Completing(Option<JoinHandle<Result<(), DistillError>>>);
+
+impl Completing {
+    /// Begins to complete a checkpoint, when the one before it is.
+    ///
+    /// # Errors
+    /// Those of the one before it; a thread that cannot be had.
+    pub(crate) fn start(
+        &mut self,
+        written: WrittenCheckpoint,
+        score: Option<f64>,
+    ) -> Result<(), DistillError> {
+        self.wait()?;
+        let root = written.folder.root.clone();
+        let thread = thread::Builder::new().name("checkpoint".to_owned());
+        let started = thread.spawn(move || written.complete(score));
+        self.0 = Some(started.map_err(DistillError::io("start a thread for", root))?);
+        Ok(())
+    }
+
+    /// Waits until everything that was begun is complete.
+    ///
+    /// # Errors
+    /// Why it could not be completed. The checkpoint before it is still there.
+    pub(crate) fn wait(&mut self) -> Result<(), DistillError> {
+        match self.0.take() {
+            Some(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Completing {
+    fn drop(&mut self) {
+        if let Some(Ok(Err(error))) = self.0.take().map(JoinHandle::join) {
+            log::warn!("the last checkpoint was not completed: {error}");
+        }
     }
 }
 

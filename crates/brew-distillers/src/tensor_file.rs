@@ -6,39 +6,59 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use burn::tensor::{DType, TensorData};
+use burn::tensor::backend::Backend;
+use burn::tensor::{DType, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 
+/// A tensor whose numbers are asked for when it is written, so that those of a whole model are never in memory twice.
+pub(crate) struct Deferred<'a> {
+    shape: Vec<usize>,
+    numbers: Box<dyn Fn() -> Cow<'a, TensorData> + Send + 'a>,
+}
+
+impl<'a> Deferred<'a> {
+    /// A tensor of a backend.
+    pub(crate) fn tensor<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Self {
+        Self { shape: tensor.dims().to_vec(), numbers: Box::new(move || Cow::Owned(tensor.to_data())) }
+    }
+
+    /// Numbers that are in memory as they are.
+    pub(crate) fn data(data: Cow<'a, TensorData>) -> Self {
+        Self { shape: data.shape.to_vec(), numbers: Box::new(move || data.clone()) }
+    }
+}
+
 /// Writes tensors as float32.
-pub(crate) fn save_tensors(tensors: &BTreeMap<String, TensorData>, path: &Path) -> io::Result<()> {
-    let views = tensors.iter().map(|(name, data)| (name.as_str(), Floats(data)));
-    safetensors::serialize_to_file(views, None, path).map_err(|error| match error {
+pub(crate) fn save_tensors(tensors: &BTreeMap<String, Deferred<'_>>, path: &Path) -> io::Result<()> {
+    safetensors::serialize_to_file(tensors, None, path).map_err(|error| match error {
         SafeTensorError::IoError(error) => error,
         other => io::Error::other(other),
     })
 }
 
-struct Floats<'a>(&'a TensorData);
-
-impl View for Floats<'_> {
+impl View for &Deferred<'_> {
     fn dtype(&self) -> Dtype {
         Dtype::F32
     }
 
     fn shape(&self) -> &[usize] {
-        self.0.shape.as_slice()
+        &self.shape
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        if self.0.dtype == DType::F32 && cfg!(target_endian = "little") {
-            Cow::Borrowed(self.0.as_bytes())
-        } else {
-            Cow::Owned(self.0.iter::<f32>().flat_map(f32::to_le_bytes).collect())
+        let numbers = (self.numbers)();
+        let is_as_written = numbers.dtype == DType::F32 && cfg!(target_endian = "little");
+        match numbers {
+            Cow::Borrowed(data) if is_as_written => Cow::Borrowed(data.as_bytes()),
+            Cow::Owned(data) if is_as_written => {
+                Cow::Owned(data.bytes.try_into_vec().unwrap_or_else(|bytes| bytes.to_vec()))
+            }
+            data => Cow::Owned(data.iter::<f32>().flat_map(f32::to_le_bytes).collect()),
         }
     }
 
     fn data_len(&self) -> usize {
-        4 * self.0.num_elements()
+        4 * self.shape.iter().product::<usize>()
     }
 }
 
@@ -67,7 +87,29 @@ pub(crate) fn load_tensors(path: &Path) -> Result<BTreeMap<String, TensorData>, 
 
 #[cfg(test)]
 mod tests {
+    use brew_testkit::TestBackend;
+
     use super::*;
+
+    fn save(tensors: &BTreeMap<String, TensorData>, path: &Path) {
+        let deferred = |(name, data): (&String, _)| (name.clone(), Deferred::data(Cow::Borrowed(data)));
+        save_tensors(&tensors.iter().map(deferred).collect(), path).unwrap();
+    }
+
+    #[test]
+    fn a_backends_tensor_is_written_as_its_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        let tensor =
+            Tensor::<TestBackend, 2>::from_floats([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], &Default::default());
+        // What is no row-major copy in memory is written as one.
+        let tensors = [("a", tensor.clone()), ("b", tensor.clone().transpose())];
+        let deferred = tensors.map(|(name, tensor)| (name.to_owned(), Deferred::tensor(tensor)));
+        save_tensors(&deferred.into(), &path).unwrap();
+        let read = load_tensors(&path).unwrap();
+        assert_eq!(read["a"], tensor.to_data());
+        assert_eq!(read["b"], TensorData::new(vec![1.0f32, 4.0, 2.0, 5.0, 3.0, 6.0], [3, 2]));
+    }
 
     #[test]
     fn tensors_come_back_to_the_last_bit() {
@@ -79,10 +121,10 @@ mod tests {
             ("empty".to_owned(), TensorData::new(Vec::<f32>::new(), [0])),
         ]
         .into();
-        save_tensors(&tensors, &path).unwrap();
+        save(&tensors, &path);
         assert_eq!(load_tensors(&path).unwrap(), tensors);
         let doubles = [("a".to_owned(), TensorData::new(vec![0.5f64, 2.0], [2]))].into();
-        save_tensors(&doubles, &path).unwrap();
+        save(&doubles, &path);
         assert_eq!(load_tensors(&path).unwrap()["a"], TensorData::new(vec![0.5f32, 2.0], [2]));
         fs::write(&path, b"no tensors").unwrap();
         load_tensors(&path).unwrap_err();

@@ -110,7 +110,8 @@ impl<B: Backend> Projection<B> {
 
     /// `[rows, in]` → `[rows, out]`
     pub(crate) fn project(&self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
-        activate(self.activation, self.linear.forward(rows))
+        let Linear { weight, bias } = &self.linear;
+        activate(self.activation, brew_kernels::linear(rows, weight.val(), bias.as_ref().map(Param::val)))
     }
 
     /// The last dimension of a feature projected; attention, which has no width, stays as it is.

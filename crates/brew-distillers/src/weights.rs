@@ -7,10 +7,10 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
-use crate::tensor_file::load_tensors;
+use crate::tensor_file::{Deferred, load_tensors};
 
 /// Every float parameter of a module. What else a module holds is not trained, and is as it was made.
-pub(crate) fn weights_of<B: Backend, M: Module<B>>(module: &M) -> BTreeMap<String, TensorData> {
+pub(crate) fn weights_of<B: Backend, M: Module<B>>(module: &M) -> BTreeMap<String, Deferred<'static>> {
     let mut collect = Collect::default();
     module.visit(&mut collect);
     collect.tensors
@@ -37,7 +37,7 @@ pub(crate) fn load_weights<B: Backend, M: Module<B>>(
 #[derive(Default)]
 struct Collect {
     path: Vec<String>,
-    tensors: BTreeMap<String, TensorData>,
+    tensors: BTreeMap<String, Deferred<'static>>,
 }
 
 impl<B: Backend> ModuleVisitor<B> for Collect {
@@ -50,7 +50,7 @@ impl<B: Backend> ModuleVisitor<B> for Collect {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        self.tensors.insert(self.path.join("."), param.val().into_data());
+        self.tensors.insert(self.path.join("."), Deferred::tensor(param.val()));
     }
 }
 

@@ -103,19 +103,12 @@ impl Found {
         self.folders.iter().try_for_each(|folder| sync_folder(folder))
     }
 
-    /// A thread for each file: those that take long are few.
     fn sums(&self) -> Result<Seal, DistillError> {
-        let sealed = |path: &Path| -> Result<Sealed, DistillError> {
+        let sealed = |(name, path): &(String, PathBuf)| {
             let bytes = fs::metadata(path).map_err(DistillError::io("read", path))?.len();
-            Ok(Sealed { bytes, sha256: digest_file(path)? })
+            Ok((name.clone(), Sealed { bytes, sha256: digest_file(path)? }))
         };
-        std::thread::scope(|scope| {
-            let each: Vec<_> = self.files.iter().map(|(_, path)| scope.spawn(|| sealed(path))).collect();
-            let sealed = each.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            let names = self.files.iter().map(|(name, _)| name.clone());
-            let files = names.zip(sealed).map(|(name, sealed)| sealed.map(|sealed| (name, sealed)));
-            Ok(Seal { files: files.collect::<Result<_, _>>()? })
-        })
+        Ok(Seal { files: self.files.iter().map(sealed).collect::<Result<_, DistillError>>()? })
     }
 }
 
