@@ -6,9 +6,9 @@ use burn::tensor::{DType, Shape, Tensor, backend::Backend};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
+use super::gradients::multiplied;
 use super::rows::{block_rows, each_block};
-use super::storage::{from_values, own, values, vector, zeros};
-use super::vector::vectorised;
+use super::storage::{from_values, values, vector, zeros};
 use super::{Operation, Tracked, apply};
 use crate::losses::SMALLEST_COUNT;
 
@@ -122,23 +122,9 @@ fn constant<B: Backend>(tensor: &B::FloatTensorPrimitive) -> Option<FlexTensor> 
     tracked.node.requirement.is_none().then(|| tracked.primitive.clone())
 }
 
-/// A loss's gradient times what comes in, in its place. The storage may be smaller than the tensor.
+/// A loss's gradient times what comes in.
 fn scaled(of_loss: FlexTensor, incoming: &FlexTensor) -> FlexTensor {
-    let factor = values(incoming)[0];
-    if factor == 1.0 {
-        return of_loss;
-    }
-    own(of_loss, |values| {
-        each_block(values, 1, |_, values| scale(values, factor));
-    })
-}
-
-vectorised! {
-    fn scale(values: &'a mut [f32], factor: f32) {
-        for value in values {
-            *value *= factor;
-        }
-    }
+    multiplied(of_loss, values(incoming)[0])
 }
 
 /// The sum of what `work` gives of each block of rows, and if asked for the gradient that it writes. It is given the

@@ -3,6 +3,7 @@ use burn_flex::{FlexTensor, Layout};
 
 use super::squares::{differences_above, weigh_differences};
 use super::{Loss, inverse, inverse_of_pairs, summed, total};
+use crate::flex::gradients::multiply_each;
 use crate::flex::storage::values;
 use crate::flex::vector::{exp, largest, sum, vectorised};
 use crate::losses::{Comparison, Heads, MASKED_SCORE};
@@ -133,7 +134,7 @@ impl<'a> Planes<'a> {
         for number in 0..self.merged {
             add(sums, of_plane(number));
         }
-        super::scale(sums, self.factor);
+        multiply_each(sums, self.factor);
         sums
     }
 }

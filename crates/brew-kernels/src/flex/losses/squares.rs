@@ -33,12 +33,13 @@ vectorised! {
         scale: f32,
     ) -> f64 {
         let width = keys.len();
-        let rows = student.chunks_exact(width).zip(teacher.chunks_exact(width));
         let mut total = 0.0;
-        for ((gradient, (student, teacher)), &weight) in gradient.chunks_exact_mut(width).zip(rows).zip(weights) {
+        for (rows, &weight) in rows(student, teacher, gradient, width).zip(weights) {
+            let (gradient, (student, teacher)) = rows;
             if weight != 0.0 {
-                for at in 0..width {
-                    gradient[at] = if keys[at] == 0.0 { 0.0 } else { student[at] - teacher[at] };
+                let both = student.iter().zip(teacher).zip(keys);
+                for (gradient, ((student, teacher), &key)) in gradient.iter_mut().zip(both) {
+                    *gradient = if key == 0.0 { 0.0 } else { student - teacher };
                 }
             }
             total += weigh(gradient, weight, keys, scale);
@@ -57,15 +58,15 @@ vectorised! {
         scale: f32,
     ) -> f64 {
         let width = gradient.len() / weights.len();
-        let rows = student.chunks_exact(width).zip(teacher.chunks_exact(width));
         let mut total = 0.0;
-        for ((gradient, (student, teacher)), &weight) in gradient.chunks_exact_mut(width).zip(rows).zip(weights) {
+        for (rows, &weight) in rows(student, teacher, gradient, width).zip(weights) {
+            let (gradient, (student, teacher)) = rows;
             if weight == 0.0 {
                 gradient.fill(0.0);
                 continue;
             }
-            for at in 0..width {
-                gradient[at] = student[at] - teacher[at];
+            for (gradient, (student, teacher)) in gradient.iter_mut().zip(student.iter().zip(teacher)) {
+                *gradient = student - teacher;
             }
             total += f64::from(weight * square(gradient, weight * scale));
         }
@@ -77,8 +78,7 @@ vectorised! {
     /// `Σ (student − teacher)²`, and by the student times `scale / 2`.
     pub(super) fn differences(student: &'a [f32], teacher: &'a [f32], gradient: &'a mut [f32], scale: f32) -> f64 {
         let mut total = 0.0;
-        let parts = student.chunks(PART).zip(teacher.chunks(PART));
-        for (gradient, (student, teacher)) in gradient.chunks_mut(PART).zip(parts) {
+        for (gradient, (student, teacher)) in rows(student, teacher, gradient, PART) {
             for (gradient, (student, teacher)) in gradient.iter_mut().zip(student.iter().zip(teacher)) {
                 *gradient = student - teacher;
             }
@@ -98,8 +98,7 @@ vectorised! {
         scale: f32,
     ) -> f64 {
         let mut total = 0.0;
-        let parts = student.chunks(PART).zip(teacher.chunks(PART));
-        for (gradient, (student, teacher)) in gradient.chunks_mut(PART).zip(parts) {
+        for (gradient, (student, teacher)) in rows(student, teacher, gradient, PART) {
             for (gradient, (&student, &teacher)) in gradient.iter_mut().zip(student.iter().zip(teacher)) {
                 let above = if student <= threshold { 0.0 } else { student };
                 *gradient = above - if teacher <= threshold { 0.0 } else { teacher };
@@ -115,6 +114,17 @@ vectorised! {
 
 /// How many numbers are summed up in single precision.
 const PART: usize = 1024;
+
+/// Rows of the gradient with the student's and the teacher's; the last may be shorter.
+#[inline(always)]
+fn rows<'a>(
+    student: &'a [f32],
+    teacher: &'a [f32],
+    gradient: &'a mut [f32],
+    width: usize,
+) -> impl Iterator<Item = (&'a mut [f32], (&'a [f32], &'a [f32]))> {
+    gradient.chunks_mut(width).zip(student.chunks(width).zip(teacher.chunks(width)))
+}
 
 #[inline(always)]
 fn weigh(row: &mut [f32], weight: f32, keys: &[f32], scale: f32) -> f64 {
