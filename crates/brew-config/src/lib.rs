@@ -50,4 +50,6 @@ pub use problem::Problem;
 pub use projection::{ProjectionConfig, ProjectionGroup, ProjectionName};
 pub use reading::Reading;
 pub use schedule::{ScheduleConfig, ScheduleName, TemperatureScheduler, WeightScheduler};
-pub use training::{IgnoredField, NotFiniteAction, OptimizerConfig, OptimizerName, TrainingConfig};
+pub use training::{
+    IgnoredField, MatmulPrecision, NotFiniteAction, OptimizerConfig, OptimizerName, TrainingConfig,
+};

@@ -29,6 +29,7 @@ use crate::{Problem, ScheduleConfig};
 /// | `seed` | 0 | the run's seed | |
 /// | `log_every` | 10 | optimizer steps between log lines | ≥ 1 |
 /// | `on_not_finite` | `stop` | what follows a step whose gradient is no finite number: see [`NotFiniteAction`] | |
+/// | `matmul_precision` | `f32` | what the products of linear layers are computed in: see [`MatmulPrecision`] | |
 /// | `device`, `fp16`, `fp16_opt_level`, `data_parallel`, `local_rank` | none | read from TextBrewer's files, no effect: see [`ignored_fields`](Self::ignored_fields) | |
 ///
 /// ```
@@ -75,6 +76,9 @@ pub struct TrainingConfig {
     pub log_every: usize,
     /// What follows a step whose gradient is no finite number.
     pub on_not_finite: NotFiniteAction,
+    /// What the products of linear layers are computed in.
+    #[serde(skip_serializing_if = "MatmulPrecision::is_default")]
+    pub matmul_precision: MatmulPrecision,
     /// TextBrewer's device; no effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
@@ -111,6 +115,7 @@ impl Default for TrainingConfig {
             seed: 0,
             log_every: 10,
             on_not_finite: NotFiniteAction::default(),
+            matmul_precision: MatmulPrecision::default(),
             device: None,
             fp16: None,
             fp16_opt_level: None,
@@ -209,7 +214,11 @@ impl TrainingConfig {
             ignore("device", format!("{device:?}"), "choose the backend instead (`textbrew --backend`)");
         }
         if self.fp16 == Some(true) {
-            ignore("fp16", "true".into(), "training is in single precision; leave it out");
+            ignore(
+                "fp16",
+                "true".into(),
+                "training is in single precision, or with `matmul_precision = \"bf16\"`; leave it out",
+            );
             if let Some(level) = &self.fp16_opt_level {
                 ignore("fp16_opt_level", format!("{level:?}"), "it belongs to `fp16`; leave it out");
             }
@@ -271,6 +280,35 @@ impl NotFiniteAction {
             Self::Skip => "skip",
             Self::Lower => "lower",
         }
+    }
+}
+
+/// What the products of linear layers are computed in while a model is trained: those of the student, forward and
+/// backward, and of its teachers. Weights, gradients, moments, norms, attention and losses are float32 in any case,
+/// and so is every evaluation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MatmulPrecision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// Both factors and the product rounded to bfloat16, which has 8 bits of precision, and summed in float32. On the
+    /// flex backend, with a processor that multiplies bfloat16 numbers itself (`avx512_bf16`).
+    Bf16,
+}
+
+impl MatmulPrecision {
+    /// Its name in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// Left out where it is written: what a run was is compared with runs from before there was a choice.
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -366,6 +404,16 @@ mod tests {
         let ignored: Vec<&str> = config.ignored_fields().iter().map(|one| one.field).collect();
         assert_eq!(ignored, ["device"], "the others ask for nothing");
         assert_eq!(config.validate(), []);
+    }
+
+    #[test]
+    fn products_in_single_precision_are_not_written_down() {
+        let config: TrainingConfig = from_json_str(r#"{"matmul_precision": "bf16"}"#).unwrap();
+        assert_eq!(config.matmul_precision, MatmulPrecision::Bf16);
+        let written = |config: &TrainingConfig| serde_json::to_value(config).unwrap();
+        assert_eq!(written(&config)["matmul_precision"], config.matmul_precision.name());
+        // What older checkpoints say of their runs goes on being the same.
+        assert!(written(&TrainingConfig::default()).get("matmul_precision").is_none());
     }
 
     #[test]

@@ -1,11 +1,12 @@
 use std::sync::atomic::Ordering;
 
-use brew_config::{ConfigError, NotFiniteAction, TrainingConfig};
+use brew_config::{ConfigError, MatmulPrecision, NotFiniteAction, TrainingConfig};
+use brew_kernels::with_bf16_products;
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::backend::AutodiffBackend;
 
-use crate::checkpoint::{Position, RunState};
+use crate::checkpoint::{Completing, Position, RunState, WrittenCheckpoint};
 use crate::parameters::keyed_by_path;
 use crate::step::{Stepper, clip_global_norm};
 use crate::window::{Computed, Means, Window, shown};
@@ -51,6 +52,7 @@ where
     let config = &recipe.config;
     ConfigError::from_problems(config.validate())?;
     let plan = Plan::new(config, batches.batches_per_epoch())?;
+    let bf16 = config.matmul_precision == MatmulPrecision::Bf16;
     hooks.checkpoints = hooks.checkpoints.map(|folder| folder.keeping(config.keep_checkpoints));
     let device = Module::<B>::devices(&trainable).into_iter().next().unwrap_or_default();
     let trainable = keyed_by_path::<B, _>(trainable);
@@ -74,7 +76,7 @@ where
         Some(loaded) => {
             position = plan.within(loaded.position);
             if objective.keeps_outputs() {
-                recall(objective, batches, position)?;
+                with_bf16_products(bf16, || recall(objective, batches, position))?;
             }
             if let Some(state) = loaded.objective {
                 objective
@@ -99,6 +101,7 @@ where
     let mut window = Window::new(position.step);
     let mut last_norm = 0.0;
     let mut interrupted = false;
+    let mut completing = Completing::default();
 
     'run: while position.step < plan.total_steps {
         let skip = position.batch_in_epoch;
@@ -111,7 +114,8 @@ where
                 total_steps: plan.total_steps,
                 batch: position.batch,
             };
-            let terms = objective.loss(&trainable, &item.batch, &context)?;
+            // What is begun within has its gradients computed so as well.
+            let terms = with_bf16_products(bf16, || objective.loss(&trainable, &item.batch, &context))?;
             let size = plan.group_size(position.batch_in_epoch - group.len().min(position.batch_in_epoch));
             let total = terms.total();
             if let Some(total) = &total {
@@ -161,7 +165,11 @@ where
             }
             if plan.is_checkpoint(position) || finished || interrupted {
                 let run = run_state(plan.next(position));
-                checkpoint(&mut hooks, &trainable, &stepper, run, objective.state(), position)?;
+                completing.wait()?;
+                let written = checkpoint(&mut hooks, &trainable, &stepper, run, objective.state(), position)?;
+                if let Some((written, score)) = written {
+                    completing.start(written, score)?;
+                }
             }
             if finished || interrupted {
                 break 'run;
@@ -170,6 +178,7 @@ where
         position.epoch += 1;
         position.batch_in_epoch = 0;
     }
+    completing.wait()?;
     Ok(Trained { trainable, steps: position.step, interrupted })
 }
 
@@ -231,7 +240,7 @@ where
     Ok(())
 }
 
-/// Calls the callbacks and, where the run has a folder, completes a checkpoint.
+/// Calls the callbacks and, where the run has a folder, writes a checkpoint; returns it with its score.
 fn checkpoint<B, M>(
     hooks: &mut Hooks<'_, M>,
     trainable: &Trainable<B, M>,
@@ -239,7 +248,7 @@ fn checkpoint<B, M>(
     run: RunState,
     objective: Option<ObjectiveState>,
     position: Position,
-) -> Result<(), DistillError>
+) -> Result<Option<(WrittenCheckpoint, Option<f64>)>, DistillError>
 where
     B: AutodiffBackend,
     M: Student<B>,
@@ -262,8 +271,10 @@ where
         score = score.or(given);
     }
     match (&hooks.checkpoints, pending) {
-        (Some(folder), Some(pending)) => folder.complete(pending, trainable, stepper, run, objective, score),
-        _ => Ok(()),
+        (Some(folder), Some(pending)) => {
+            Ok(Some((folder.write(pending, trainable, stepper, run, objective)?, score)))
+        }
+        _ => Ok(None),
     }
 }
 

@@ -15,14 +15,15 @@ use burn_flex::{Flex, FlexTensor};
 
 mod adamw;
 mod attention;
+mod bf16;
 mod dropout;
 mod embedding;
 mod gelu;
+mod gradients;
 mod layer_norm;
 mod linear;
 mod losses;
 mod matrix;
-mod norm;
 mod rows;
 mod softmax;
 mod storage;
@@ -30,15 +31,16 @@ mod vector;
 
 pub(crate) use adamw::adamw;
 pub(crate) use attention::Attention;
+pub(crate) use bf16::multiplies_bf16;
 pub(crate) use dropout::Dropout;
 pub(crate) use embedding::Embedding;
 pub(crate) use gelu::Gelu;
+pub(crate) use gradients::{scaled, squared_norm, zeros_of};
 pub(crate) use layer_norm::{LayerNorm, ResidualLayerNorm};
 pub(crate) use linear::Linear;
 pub(crate) use losses::{
     AttentionLoss, FirstStateLoss, SimilarityLoss, StateLoss, loss, loss_of_pairs, mask,
 };
-pub(crate) use norm::{scaled, squared_norm, zeros_of};
 pub(crate) use softmax::Softmax;
 
 /// A tensor of flex with a graph behind it.

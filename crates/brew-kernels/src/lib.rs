@@ -26,10 +26,12 @@ mod attention;
 mod flex;
 pub mod losses;
 pub mod plain;
+mod precision;
 
 pub use adamw::{AdamWStep, adamw};
 pub use attention::{Sequences, attention};
 pub use plain::DropoutMask;
+pub use precision::{multiplies_bf16, with_bf16_products};
 
 /// `x·Φ(x)` with the exact error function (Hendrycks and Gimpel, <https://arxiv.org/abs/1606.08415>).
 ///
@@ -44,7 +46,7 @@ pub fn gelu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     plain::gelu(x)
 }
 
-/// `x·W + b`.
+/// `x·W + b`; its product in bfloat16 within [`with_bf16_products`].
 ///
 /// # Shapes
 /// - `x`: `[rows, inputs]`, `weight`: `[inputs, outputs]`, `bias`: `[outputs]`
@@ -56,12 +58,15 @@ pub fn linear<B: Backend>(x: Tensor<B, 2>, weight: Tensor<B, 2>, bias: Option<Te
     #[cfg(feature = "flex")]
     let (x, weight, bias) = match bias {
         Some(bias) => {
-            match flex::apply::<B, _, _>(flex::Linear, [primitive(x), primitive(weight), primitive(bias)]) {
+            match flex::apply::<B, _, _>(
+                flex::Linear::here(),
+                [primitive(x), primitive(weight), primitive(bias)],
+            ) {
                 Ok(output) => return tensor(output),
                 Err([x, weight, bias]) => (tensor(x), tensor(weight), Some(tensor(bias))),
             }
         }
-        None => match flex::apply::<B, _, _>(flex::Linear, [primitive(x), primitive(weight)]) {
+        None => match flex::apply::<B, _, _>(flex::Linear::here(), [primitive(x), primitive(weight)]) {
             Ok(output) => return tensor(output),
             Err([x, weight]) => (tensor(x), tensor(weight), None),
         },

@@ -398,3 +398,36 @@ fn three_steps_of_adamw_are_those_of_its_formula() {
     check::<Flex>();
     check::<brew_testkit::TestBackend>();
 }
+
+/// The value, and the gradients of input, weight and bias, whose computing begins behind the scope.
+fn linear_in_bf16(enabled: bool) -> Vec<Vec<f32>> {
+    let inputs = [numbers::<Autodiff<Flex>, 2>(1, [37, 19]), numbers(2, [19, 45]), numbers(3, [1, 45])];
+    value_and_gradients(inputs.into(), |x| {
+        with_bf16_products(enabled, || linear(x[0].clone(), x[1].clone(), Some(vector(&x[2]))))
+    })
+}
+
+#[test]
+fn products_in_bf16_are_near_those_in_f32() {
+    let (exact, rounded) = (linear_in_bf16(false), linear_in_bf16(true));
+    assert_eq!(linear_in_bf16(false), exact, "the scope is left");
+    if !multiplies_bf16::<Autodiff<Flex>>() {
+        assert_eq!(rounded, exact, "without the instruction nothing changes");
+        return;
+    }
+    for (part, (exact, rounded)) in exact.iter().zip(&rounded).enumerate() {
+        let norm = |values: &[f32]| values.iter().map(|x| x * x).sum::<f32>().sqrt();
+        let difference: Vec<f32> = exact.iter().zip(rounded).map(|(x, y)| x - y).collect();
+        let relative = norm(&difference) / norm(exact);
+        // Three roundings to 8 bits; the bias's gradient is no product.
+        let expected = if part == 3 { 0.0..=0.0 } else { 1e-4..=6e-3 };
+        assert!(expected.contains(&relative), "part {part} differs by {relative}");
+    }
+}
+
+#[test]
+fn other_backends_know_no_bf16_products() {
+    assert!(!multiplies_bf16::<TestBackend>());
+    let product = || linear(numbers::<TestBackend, 2>(1, [5, 4]), numbers(2, [4, 3]), None);
+    assert_eq!(floats(with_bf16_products(true, product)), floats(product()));
+}

@@ -1,3 +1,5 @@
+//! Gradients as wholes: their norm, their scaling, their beginning.
+
 use burn::tensor::{DType, Shape, TensorMetadata, backend::Backend};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -34,9 +36,15 @@ pub(crate) fn scaled<B: Backend>(
     if !is_ours::<B>(&x) {
         return Err(x);
     }
-    let x = same::<_, FlexTensor>(x).to_contiguous();
-    let scale = scale as f32;
-    Ok(same(own(x, |x| x.par_chunks_mut(BLOCK).for_each(|x| multiply_each(x, scale)))))
+    Ok(same(multiplied(same::<_, FlexTensor>(x).to_contiguous(), scale as f32)))
+}
+
+/// A tensor times a number, in its place where nobody else holds it. The storage may be smaller than the tensor.
+pub(super) fn multiplied(x: FlexTensor, factor: f32) -> FlexTensor {
+    if factor == 1.0 {
+        return x;
+    }
+    own(x, |x| x.par_chunks_mut(BLOCK).for_each(|x| multiply_each(x, factor)))
 }
 
 /// Zeros of a shape, if tensors of this backend are flex's.
@@ -51,9 +59,9 @@ vectorised! {
 }
 
 vectorised! {
-    fn multiply_each(x: &'a mut [f32], scale: f32) {
+    pub(super) fn multiply_each(x: &'a mut [f32], factor: f32) {
         for x in x {
-            *x *= scale;
+            *x *= factor;
         }
     }
 }

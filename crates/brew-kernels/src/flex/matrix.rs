@@ -30,6 +30,24 @@ impl<'a> Matrix<'a> {
         Self { values, rows, columns, row, column: 1 }
     }
 
+    /// The slice that it is a part of.
+    pub(super) fn values(self) -> &'a [f32] {
+        self.values
+    }
+
+    pub(super) fn rows(self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn columns(self) -> usize {
+        self.columns
+    }
+
+    /// How many numbers rows are apart, and columns.
+    pub(super) fn strides(self) -> (usize, usize) {
+        (self.row, self.column)
+    }
+
     /// Rows and columns exchanged.
     pub(super) fn transposed(self) -> Self {
         Self {
@@ -107,8 +125,12 @@ pub(super) fn product(a: Matrix<'_>, b: Matrix<'_>) -> Vec<f32> {
 
 /// As many threads as a product is worth.
 fn threads_for(a: Matrix<'_>, b: Matrix<'_>) -> Parallelism {
-    let size = a.rows * a.columns * b.columns;
-    if size < WORTH_SHARING { Parallelism::None } else { Parallelism::Rayon(0) }
+    if is_worth_sharing(a, b) { Parallelism::Rayon(0) } else { Parallelism::None }
+}
+
+/// Whether more than one thread is worth it.
+pub(super) fn is_worth_sharing(a: Matrix<'_>, b: Matrix<'_>) -> bool {
+    a.rows * a.columns * b.columns >= WORTH_SHARING
 }
 
 fn multiply_on(

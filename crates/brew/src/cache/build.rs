@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use brew_config::Problem;
+use brew_config::{MatmulPrecision, Problem};
 use brew_distillers::{BatchSource, Filled};
+use brew_kernels::with_bf16_products;
 use burn::tensor::backend::AutodiffBackend;
 use serde::Serialize;
 
@@ -115,12 +116,14 @@ fn fill<B: AutodiffBackend>(
     let batches = read_batches(run, run.batches::<B>(device)?);
     let cached = cached_teacher::<B>(model, keeping);
     let (mut known_batches, mut computed_batches) = (0, 0);
+    let bf16 = run.config.training.matmul_precision == MatmulPrecision::Bf16;
     observer.begin("cache", 0, batches.batches_per_epoch());
     for batch in batches.epoch(FIRST, 0) {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        match cached.fill(&batch?.batch, wants)? {
+        let batch = batch?;
+        match with_bf16_products(bf16, || cached.fill(&batch.batch, wants))? {
             Filled::Known => known_batches += 1,
             Filled::Computed => computed_batches += 1,
             Filled::NotKept => return Err(RunError::CannotKeep { teacher }),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use brew_cache::{Fingerprint, TextDigest, block_bytes, digest_file, segment_bytes};
-use brew_config::{IntermediateMatch, MatchFeature};
+use brew_config::{IntermediateMatch, MatchFeature, MatmulPrecision};
 use brew_data::Feature;
 use brew_distillers::{KeptSize, Storage, Wants};
 use brew_models::{EncoderConfig, weight_file};
@@ -196,7 +196,7 @@ impl Plan {
             })
             .collect::<serde_json::Map<_, _>>()
             .into();
-        let parts = [
+        let mut parts = vec![
             ("weights", json!(digest_file(&weight_file(&self.teacher)?)?)),
             ("config", json!(digest_file(&self.teacher.join("config.json"))?)),
             ("tokenizer", json!(digest_file(&tokenizer_file(tokenizer))?)),
@@ -208,6 +208,10 @@ impl Plan {
             // What the teacher computes, and how it is written, is that version's.
             ("brew", json!(env!("CARGO_PKG_VERSION"))),
         ];
+        let precision = run.config.training.matmul_precision;
+        if precision != MatmulPrecision::F32 {
+            parts.push(("matmul_precision", json!(precision)));
+        }
         Ok(Fingerprint::new(parts).with_note("teacher", self.teacher.display().to_string()))
     }
 }

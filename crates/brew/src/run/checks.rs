@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use brew_config::{
-    CrdConfig, EmdConfig, IntermediateMatch, MatchFeature, NegativesFrom, Problem, compares_any_widths,
-    nearest,
+    CrdConfig, EmdConfig, IntermediateMatch, MatchFeature, MatmulPrecision, NegativesFrom, Problem,
+    compares_any_widths, nearest,
 };
 use brew_data::{Augmentation, LabelSet, TextTokenizer};
+use brew_kernels::multiplies_bf16;
 use brew_losses::LossRegistry;
 use brew_models::{EncoderConfig, StudentPreset};
 use burn::tensor::backend::Backend;
@@ -29,6 +30,7 @@ pub(crate) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
     }
     let mut found = task_problems(config, kind);
     found.extend(cache_problems(config, kind));
+    found.extend(precision_problem::<B>(config));
     if let Some(tau) = config.tau {
         found.push(Problem::new(
             "tau",
@@ -162,6 +164,15 @@ pub(crate) fn problems<B: Backend>(config: &RunConfig, kind: RunKind) -> Vec<Pro
         }
     }
     found
+}
+
+/// Whether products are to be computed in a way that this backend or this processor has not.
+fn precision_problem<B: Backend>(config: &RunConfig) -> Option<Problem> {
+    let precision = config.training.matmul_precision;
+    let remedy = "needs the flex backend, and a processor that multiplies bfloat16 numbers itself (avx512_bf16); leave \
+                  it out";
+    (precision == MatmulPrecision::Bf16 && !multiplies_bf16::<B>())
+        .then(|| Problem::new("training.matmul_precision", precision.name(), remedy))
 }
 
 /// A feature of another shape than the loss compares: attention has heads, the others a vector for each token.
@@ -486,6 +497,16 @@ mod tests {
         let mut found = Vec::new();
         check_matches(&mut found, config, student, 0, teacher);
         found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn products_in_bf16_want_a_backend_that_has_them() {
+        let config: RunConfig = toml::from_str("[training]\nmatmul_precision = \"bf16\"").unwrap();
+        let problem = precision_problem::<brew_testkit::TestBackend>(&config).unwrap();
+        assert_eq!(problem.field, "training.matmul_precision");
+        assert!(problem.to_string().contains("needs the flex backend"), "{problem}");
+        let config = toml::from_str("[training]\nmatmul_precision = \"f32\"").unwrap();
+        assert_eq!(precision_problem::<brew_testkit::TestBackend>(&config), None);
     }
 
     #[test]
