@@ -13,7 +13,7 @@ mod shared;
 use std::cell::RefCell;
 
 use anyhow::Result;
-use brew::classification::ClassifierAdaptor;
+use brew::adaptors::ClassifierAdaptor;
 use brew::config::{CrdConfig, DistillationConfig, NegativesFrom, ProjectionGroup};
 use brew::data::Batch;
 use brew::distillers::{BasicDistiller, Callback, CallbackError, CrdDistiller, CrdInputs, Hooks, StepReport};

@@ -12,7 +12,7 @@ mod shared;
 use std::cell::RefCell;
 
 use anyhow::Result;
-use brew::classification::ClassifierAdaptor;
+use brew::adaptors::ClassifierAdaptor;
 use brew::config::{DistillationConfig, EmdConfig, ProjectionConfig};
 use brew::data::Batch;
 use brew::distillers::{BasicDistiller, Callback, CallbackError, EmdDistiller, Hooks, StepReport};

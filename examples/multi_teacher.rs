@@ -10,7 +10,7 @@
 mod shared;
 
 use anyhow::Result;
-use brew::classification::ClassifierAdaptor;
+use brew::adaptors::ClassifierAdaptor;
 use brew::config::{DistillationConfig, IntermediateMatch};
 use brew::data::Batch;
 use brew::distillers::{Ensemble, GeneralDistiller, Hooks, MultiTeacherDistiller, Teacher};

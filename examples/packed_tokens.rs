@@ -9,7 +9,7 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use brew::classification::ClassifierAdaptor;
+use brew::adaptors::ClassifierAdaptor;
 use brew::config::TrainingConfig;
 use brew::data::{Batch, Collator, Feature, Target};
 use brew::distillers::{BasicTrainer, Callback, CallbackError, Counted, Hooks, StepReport};

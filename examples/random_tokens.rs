@@ -7,7 +7,7 @@
 #![allow(clippy::print_stdout, reason = "an example")]
 
 use anyhow::Result;
-use brew::classification::{ClassifierAdaptor, InnerAdaptor, TextBatches, argmax, classify};
+use brew::adaptors::{ClassifierAdaptor, InnerAdaptor, TextBatches, argmax, classify};
 use brew::config::{
     DistillationConfig, IntermediateMatch, OptimizerConfig, ScheduleConfig, ScheduleName, TrainingConfig,
 };

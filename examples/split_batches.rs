@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use anyhow::Result;
-use brew::classification::ClassifierAdaptor;
+use brew::adaptors::ClassifierAdaptor;
 use brew::config::{DistillationConfig, IntermediateMatch};
 use brew::data::grammar::SPECIAL_TOKENS;
 use brew::data::{

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::f64::consts::PI;
 
 use anyhow::Result;
-use brew::classification::ClassifierAdaptor;
+use brew::adaptors::ClassifierAdaptor;
 use brew::config::{DistillationConfig, IntermediateMatch, ProjectionConfig, ProjectionName, TrainingConfig};
 use brew::data::{Batch, Feature};
 use brew::distillers::{

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "no example uses all of it")]
 
 use anyhow::Result;
-use brew::classification::{ClassifierAdaptor, InnerAdaptor, TextBatches, argmax, classify};
+use brew::adaptors::{ClassifierAdaptor, InnerAdaptor, TextBatches, argmax, classify};
 use brew::config::{OptimizerConfig, ScheduleConfig, ScheduleName, TrainingConfig};
 use brew::data::{BatchSampler, Collator, Feature, Target, metrics};
 use brew::distillers::{BasicTrainer, Hooks, ModelTeacher};

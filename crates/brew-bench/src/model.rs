@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use brew::classification::ClassifierAdaptor;
+use brew::adaptors::ClassifierAdaptor;
 use brew::config::{OptimizerConfig, TrainingConfig};
 use brew::data::{Batch, Collator, Feature, Target};
 use brew::distillers::{BasicTrainer, Callback, CallbackError, Counted, Hooks};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use brew::classification::{TextBatches, classify};
+use brew::adaptors::{TextBatches, classify};
 use brew::data::{
     BatchSampler, Collator, Example, Feature, LabelSet, TextFileSpec, TextTokenizer, label_examples,
     read_examples,

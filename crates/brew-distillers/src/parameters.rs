@@ -4,6 +4,8 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
+use crate::tensor_file::Deferred;
+
 /// A float parameter of a module: where it stands and how large it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NamedParameter {
@@ -23,6 +25,13 @@ impl NamedParameter {
 
 /// Every float parameter of a module, in its order.
 pub(crate) fn named_parameters<B: Backend, M: Module<B>>(module: &M) -> Vec<NamedParameter> {
+    parameters_and_values(module).into_iter().map(|(parameter, _)| parameter).collect()
+}
+
+/// The same with their values, which are read when they are asked for.
+pub(crate) fn parameters_and_values<B: Backend, M: Module<B>>(
+    module: &M,
+) -> Vec<(NamedParameter, Deferred<'static>)> {
     let mut collector = Collector::default();
     module.visit(&mut collector);
     collector.found
@@ -31,7 +40,7 @@ pub(crate) fn named_parameters<B: Backend, M: Module<B>>(module: &M) -> Vec<Name
 #[derive(Default)]
 struct Collector {
     path: Vec<String>,
-    found: Vec<NamedParameter>,
+    found: Vec<(NamedParameter, Deferred<'static>)>,
 }
 
 impl<B: Backend> ModuleVisitor<B> for Collector {
@@ -44,8 +53,10 @@ impl<B: Backend> ModuleVisitor<B> for Collector {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        let shape = param.lazy_shape().dims::<D>().to_vec();
-        self.found.push(NamedParameter { path: self.path.join("."), id: param.id, shape });
+        let tensor = param.val();
+        let shape = tensor.dims().to_vec();
+        let parameter = NamedParameter { path: self.path.join("."), id: param.id, shape };
+        self.found.push((parameter, Deferred::tensor(tensor)));
     }
 }
 

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
+use crate::parameters::parameters_and_values;
 use crate::tensor_file::{Deferred, load_tensors};
 
 /// Every float parameter of a module. What else a module holds is not trained, and is as it was made.
 pub(crate) fn weights_of<B: Backend, M: Module<B>>(module: &M) -> BTreeMap<String, Deferred<'static>> {
-    let mut collect = Collect::default();
-    module.visit(&mut collect);
-    collect.tensors
+    parameters_and_values(module).into_iter().map(|(parameter, values)| (parameter.path, values)).collect()
 }
 
 /// The module with the parameters of a file.
@@ -31,26 +30,6 @@ pub(crate) fn load_weights<B: Backend, M: Module<B>>(
         (Some(problem), _) => Err(problem),
         (None, Some(name)) => Err(format!("{name} belongs to no parameter")),
         (None, None) => Ok(module),
-    }
-}
-
-#[derive(Default)]
-struct Collect {
-    path: Vec<String>,
-    tensors: BTreeMap<String, Deferred<'static>>,
-}
-
-impl<B: Backend> ModuleVisitor<B> for Collect {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        self.tensors.insert(self.path.join("."), Deferred::tensor(param.val()));
     }
 }
 

@@ -11,7 +11,7 @@ use burn_store::{ModuleStore, PytorchStore, TensorSnapshot};
 
 use crate::header::{Described, WeightHeader};
 use crate::init::{Initialiser, ParameterSource};
-use crate::lazy::{FLOAT_TYPES, LazyTensor};
+use crate::lazy::{FLOAT_TYPES, LazyTensor, made_ahead};
 use crate::names::{
     Leftover, ParameterSpec, SPAN_OUTPUTS, canonical_name, classify_leftover, parameter_specs,
 };
@@ -231,13 +231,23 @@ fn assemble<M: PretrainedModel>(
     device: &<M::Backend as BackendTypes>::Device,
 ) -> Result<Pretrained<M>, ModelError> {
     let specs = parameter_specs(&config, Some(M::HEAD));
+    let order: Vec<String> = specs.iter().map(|spec| spec.path.clone()).collect();
     let mut plan = plan(&config, specs, tensors, path, options.reinitialise_head)?;
     let mut initialiser = Initialiser::new(&config, M::HEAD, options.key);
-    let mut source = |at: &str| match plan.from_file.remove(at) {
-        Some((tensor, name, spec)) => read_values(path, &tensor, &name, &spec),
-        None => initialiser.values(at),
-    };
-    let model = M::from_parameters(&config, &mut source, device)?;
+    // Those of a safetensors file in the order in which they are asked for; others may not leave their thread.
+    let readings = order.iter().filter_map(|at| {
+        let placed = plan.from_file.get(at)?.0.placed()?;
+        let (_, name, spec) = plan.from_file.remove(at)?;
+        Some((at.clone(), move || read_values(path, placed.values(), &name, &spec)))
+    });
+    let model = made_ahead(readings.collect(), |made| {
+        let mut source = |at: &str| match (made(at), plan.from_file.remove(at)) {
+            (Some(values), _) => values,
+            (None, Some((tensor, name, spec))) => read_values(path, tensor.values(), &name, &spec),
+            (None, None) => initialiser.values(at),
+        };
+        M::from_parameters(&config, &mut source, device)
+    })?;
     Ok(Pretrained { model, config, initialised: plan.initialised, ignored: plan.ignored })
 }
 
@@ -345,12 +355,11 @@ fn label_count<D: Described>(
 /// A parameter's values in Burn's layout, as f32.
 fn read_values(
     path: &Path,
-    tensor: &LazyTensor,
+    values: Result<TensorData, String>,
     name: &str,
     spec: &ParameterSpec,
 ) -> Result<TensorData, ModelError> {
-    let data =
-        tensor.values().map_err(|error| ModelError::corrupt(path, format!("tensor {name}: {error}")))?;
+    let data = values.map_err(|error| ModelError::corrupt(path, format!("tensor {name}: {error}")))?;
     if data.shape.as_slice() != spec.file_shape() {
         let message = format!("tensor {name} is not what the file's header says; fetch or export it again");
         return Err(ModelError::corrupt(path, message));

@@ -1,14 +1,14 @@
 //! Distil language models: models, data, losses and distillers behind one facade.
 //!
 //! The crates below are re-exported: [`config`], [`losses`], [`models`], [`data`], [`distillers`].
-//! This one joins them: [`classification`] makes the shipped models, batches and distillers meet;
+//! This one joins them: [`adaptors`] makes the shipped models, batches and distillers meet;
 //! a [`RunConfig`] describes a run as a file does, [`Run`] is the same checked, and [`train`] does
 //! it on a [`BackendKind`] chosen at run time.
 
+pub mod adaptors;
 mod backend;
 mod cache;
 mod check;
-pub mod classification;
 mod corpus;
 mod error;
 mod identity;

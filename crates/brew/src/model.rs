@@ -13,7 +13,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 use crate::TaskKind;
-use crate::classification::{ClassifierAdaptor, SpanAdaptor, TokenClassifierAdaptor, encoder_input};
+use crate::adaptors::{ClassifierAdaptor, SpanAdaptor, TokenClassifierAdaptor, encoder_input};
 
 /// A model with the head of a task, whichever that is.
 #[derive(Module, Debug)]

@@ -17,7 +17,7 @@ use burn::module::{AutodiffModule, Module};
 use burn::tensor::backend::AutodiffBackend;
 use serde::Serialize;
 
-use crate::classification::{ClassifierAdaptor, InnerAdaptor, TextBatches, argmax, classify};
+use crate::adaptors::{ClassifierAdaptor, InnerAdaptor, TextBatches, argmax, classify};
 use crate::{BackendJob, BackendKind, Observer, RunError, dispatch};
 
 /// Tokens of the longest sentence the grammar writes, special tokens included, and some to spare.

@@ -18,9 +18,9 @@ mod task_checks;
 use cache_checks::check_top_k;
 use checks::{check_labels, check_vocabulary, problems};
 
+use crate::adaptors::TextBatches;
 use crate::cache::{self, CacheEstimate};
 use crate::check::examine;
-use crate::classification::TextBatches;
 use crate::corpus::{self, Purpose, Split};
 use crate::inference::is_same_file;
 use crate::teaching::OwnReading;

@@ -13,8 +13,8 @@ use brew_models::EncoderConfig;
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 
+use crate::adaptors::{TextBatches, describe};
 use crate::cache::Keeping;
-use crate::classification::{TextBatches, describe};
 use crate::{Run, RunError, TaskModel, TaskModelAdaptor};
 
 /// A batch as the student reads it, and for each teacher with tokens of its own as that one does.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use brew::classification::TextBatches;
+use brew::adaptors::TextBatches;
 use brew::{BackendKind, Observer, OutputPolicy, Run, RunConfig, RunKind, Summary, load_run};
 use brew_data::{Augmentation, Augmenter, BatchSampler, Collator, Example, TextTokenizer, WordPieceOptions};
 use brew_distillers::BatchSource;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use brew::classification::{ClassifierAdaptor, InnerAdaptor, TokenClassifierAdaptor};
+use brew::adaptors::{ClassifierAdaptor, InnerAdaptor, TokenClassifierAdaptor};
 use brew_config::{
     DistillationConfig, OptimizerConfig, ProjectionGroup, ScheduleConfig, ScheduleName, TrainingConfig,
 };

@@ -9,7 +9,7 @@ use brew_data::{
 
 use super::rows::{self, Row};
 use super::{Corpus, Judge, Purpose, Split, layout_options};
-use crate::classification::{argmax, probabilities};
+use crate::adaptors::{argmax, probabilities};
 use crate::{ClassPrediction, DataConfig, Prediction, RunError, TaskKind, TaskReport};
 
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use burn::nn::Linear;
 use burn::tensor::backend::Backend;
 use derive_new::new;
 
-use crate::classification::ClassifierAdaptor;
+use crate::adaptors::ClassifierAdaptor;
 
 /// A student of several tasks: one encoder and pooler (where the family has one), and a classifier for each task.
 ///
