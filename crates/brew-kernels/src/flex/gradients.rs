@@ -36,7 +36,9 @@ pub(crate) fn scaled<B: Backend>(
     if !is_ours::<B>(&x) {
         return Err(x);
     }
-    Ok(same(multiplied(same::<_, FlexTensor>(x).to_contiguous(), scale as f32)))
+    // A statement of its own: a tensor that is contiguous is the same one then, and would have two owners.
+    let x = same::<_, FlexTensor>(x).to_contiguous();
+    Ok(same(multiplied(x, scale as f32)))
 }
 
 /// A tensor times a number, in its place where nobody else holds it. The storage may be smaller than the tensor.
@@ -63,5 +65,26 @@ vectorised! {
         for x in x {
             *x *= factor;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn_flex::Flex;
+
+    use super::*;
+
+    #[test]
+    fn a_tensor_of_ones_own_is_multiplied_in_its_place() {
+        if !is_supported() {
+            return;
+        }
+        let x = from_values(vec![1.5; 40], Shape::new([5, 8]));
+        let place = values(&x).as_ptr();
+        let Ok(twice) = scaled::<Flex>(x, 2.0) else { panic!("a tensor of flex is given back") };
+        assert_eq!((values(&twice).as_ptr(), values(&twice)), (place, &[3.0; 40][..]));
+        let held = twice.clone();
+        let Ok(again) = scaled::<Flex>(twice, 2.0) else { panic!("a tensor of flex is given back") };
+        assert_eq!((values(&held), values(&again)), (&[3.0; 40][..], &[6.0; 40][..]));
     }
 }
