@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
+use blake3::Hasher;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -71,21 +71,16 @@ pub(crate) fn is_name(name: &str) -> bool {
     name.len() == NAME_DIGITS && name.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// SHA-256 of a file, in hexadecimal digits.
+/// BLAKE3 of a file (<https://github.com/BLAKE3-team/BLAKE3-specs>), in hexadecimal digits, as `b3sum` tells it: files of
+/// weights are large, and there are several at each checkpoint.
 ///
 /// # Errors
 /// A file that cannot be read.
 pub fn digest_file(path: &Path) -> Result<String, CacheError> {
     let read = || {
-        let mut file = File::open(path)?;
-        let mut buffer = vec![0; 1 << 20];
-        let mut hash = Sha256::new();
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(hex(&hash.finalize())),
-                count => hash.update(&buffer[..count]),
-            }
-        }
+        let mut hash = Hasher::new();
+        hash.update_reader(File::open(path)?)?;
+        Ok(hash.finalize().to_hex().to_string())
     };
     read().map_err(CacheError::io("read", path))
 }
@@ -107,8 +102,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "abc").unwrap();
-        // FIPS 180-2, appendix B.1.
-        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        // What `b3sum` says of it.
+        let expected = "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85";
         assert_eq!(digest_file(&path).unwrap(), expected);
         let error = digest_file(&folder.path().join("none")).unwrap_err().to_string();
         assert!(error.contains("none"), "{error}");

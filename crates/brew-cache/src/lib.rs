@@ -16,7 +16,7 @@
 //! use brew_cache::{Cache, ExampleKey, Fingerprint, TextDigest};
 //!
 //! let root = std::env::temp_dir().join(format!("brew-cache-example-{}", std::process::id()));
-//! let fingerprint = Fingerprint::new([("weights", "sha256 of a file".into()), ("dtype", "f32".into())]);
+//! let fingerprint = Fingerprint::new([("weights", "digest of a file".into()), ("dtype", "f32".into())]);
 //! let key = ExampleKey { id: 7, text: TextDigest::of(&[&[101, 2023, 102]]) };
 //!
 //! let mut cache = Cache::open(&root, &fingerprint, 1 << 20)?;

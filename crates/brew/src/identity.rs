@@ -92,7 +92,7 @@ fn free(config: &RunConfig) -> Value {
     value
 }
 
-/// The SHA-256 of each file of a teacher.
+/// The BLAKE3 digest of each file of a teacher.
 fn folder_sums(folder: &Path) -> Result<Value, RunError> {
     let mut sums = Map::new();
     for name in TEACHER_FILES {

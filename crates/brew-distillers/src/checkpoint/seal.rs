@@ -1,4 +1,4 @@
-//! The seal of a checkpoint: the size and the SHA-256 of each of its files.
+//! The seal of a checkpoint: the size and the BLAKE3 digest of each of its files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ pub(super) const SEAL: &str = "seal.json";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Sealed {
     bytes: u64,
-    sha256: String,
+    blake3: String,
 }
 
 /// The files of a checkpoint by their paths below its folder, parts joined by `/`.
@@ -64,7 +64,7 @@ pub(super) fn broken(folder: &Path) -> Option<String> {
         }
         match digest_file(&path) {
             Err(error) => Some(error.to_string()),
-            Ok(now) if now != expected.sha256 => Some(format!("{name} is not what was written (SHA-256)")),
+            Ok(now) if now != expected.blake3 => Some(format!("{name} is not what was written (BLAKE3)")),
             Ok(_) => None,
         }
     })
@@ -106,7 +106,7 @@ impl Found {
     fn sums(&self) -> Result<Seal, DistillError> {
         let sealed = |(name, path): &(String, PathBuf)| {
             let bytes = fs::metadata(path).map_err(DistillError::io("read", path))?.len();
-            Ok((name.clone(), Sealed { bytes, sha256: digest_file(path)? }))
+            Ok((name.clone(), Sealed { bytes, blake3: digest_file(path)? }))
         };
         Ok(Seal { files: self.files.iter().map(sealed).collect::<Result<_, DistillError>>()? })
     }
