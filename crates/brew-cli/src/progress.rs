@@ -17,6 +17,8 @@ const LINES: usize = 20;
 pub(crate) struct Progress {
     is_quiet: bool,
     part: Option<Part>,
+    /// Whether an epoch of this part was finished in this process.
+    had_epoch: bool,
 }
 
 /// The part of the work that goes on.
@@ -35,7 +37,7 @@ struct Part {
 impl Progress {
     /// Progress that shows nothing where `is_quiet`.
     pub(crate) fn new(is_quiet: bool) -> Self {
-        Self { is_quiet, part: None }
+        Self { is_quiet, part: None, had_epoch: false }
     }
 
     fn line(&self, text: &str) {
@@ -49,6 +51,7 @@ impl Progress {
 
 impl Observer for Progress {
     fn begin(&mut self, what: &str, done: usize, total_steps: usize) {
+        self.had_epoch = false;
         if self.is_quiet {
             return;
         }
@@ -72,6 +75,12 @@ impl Observer for Progress {
     fn step(&mut self, step: usize) {
         if let Some(bar) = self.part.as_ref().and_then(|part| part.bar.as_ref()) {
             bar.set_position(step as u64);
+        }
+    }
+
+    fn epoch_over(&mut self, _epoch: usize) {
+        if !std::mem::replace(&mut self.had_epoch, true) {
+            crate::memory::give_back();
         }
     }
 

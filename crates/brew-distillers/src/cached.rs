@@ -3,6 +3,7 @@
 mod kept;
 mod piece;
 mod record;
+mod source;
 mod storage;
 mod top_k;
 
@@ -16,6 +17,7 @@ use burn::tensor::backend::Backend;
 use kept::{Kept, join_outputs, split_outputs};
 use record::BeyondHalf;
 pub use record::KeptSize;
+use source::Source;
 use storage::Store;
 pub use storage::{Filled, Precision, Storage};
 
@@ -82,13 +84,15 @@ pub struct BatchRows<B: Backend> {
 /// # Ok::<(), DistillError>(())
 /// ```
 pub struct CachedTeacher<Te, I> {
-    teacher: Te,
+    teacher: Source<Te>,
     rows_of: I,
     /// Layers of each feature that are kept; all where it is `None`.
     layers: Option<HashMap<MatchFeature, BTreeSet<usize>>>,
     storage: Storage,
     store: RefCell<Store>,
     is_warned: Cell<bool>,
+    /// Whether the teacher said something that is not kept.
+    has_gaps: Cell<bool>,
 }
 
 impl<Te, I> CachedTeacher<Te, I> {
@@ -96,12 +100,13 @@ impl<Te, I> CachedTeacher<Te, I> {
     pub fn new(teacher: Te, rows_of: I) -> Self {
         let store = RefCell::new(Store::Memory { records: HashMap::new(), wants: Wants::default() });
         Self {
-            teacher,
+            teacher: Source::new(teacher),
             rows_of,
             layers: None,
             storage: Storage::default(),
             store,
             is_warned: Cell::default(),
+            has_gaps: Cell::default(),
         }
     }
 
@@ -125,6 +130,13 @@ impl<Te, I> CachedTeacher<Te, I> {
     #[must_use]
     pub fn with_cache(self, cache: Cache, wants: Wants) -> Self {
         Self { store: RefCell::new(Store::Disk { cache: Box::new(cache), wants }), ..self }
+    }
+
+    /// Lets the teacher go, with its memory, once all that it says of an epoch's batches is kept
+    /// ([`Teacher::rest`]). Should it be asked once more, `load` makes it again, and then it stays.
+    #[must_use]
+    pub fn with_reload(self, load: impl Fn() -> Result<Te, DistillError> + 'static) -> Self {
+        Self { teacher: self.teacher.with_load(Box::new(load)), ..self }
     }
 
     fn keeps(&self, feature: MatchFeature, layer: usize) -> bool {
@@ -167,10 +179,10 @@ impl<Te, I> CachedTeacher<Te, I> {
         if self.find(&keys, rows.length, &mut found)? {
             return Ok(Known::Kept { rows, kept: found.into_iter().flatten().collect(), computed: false });
         }
-        let output = self.teacher.outputs(batch, wants)?;
+        let output = self.ask(batch, wants)?;
         let keeps = |feature, layer| self.keeps(feature, layer);
         let Some(computed) = split_outputs(keys.len(), &output, keeps) else {
-            self.warn_once("the teacher's outputs cannot be told apart by example");
+            self.warn_of_gap("the teacher's outputs cannot be told apart by example");
             return Ok(Known::Direct(output));
         };
         let mut added = Vec::new();
@@ -187,7 +199,7 @@ impl<Te, I> CachedTeacher<Te, I> {
         self.store.borrow_mut().add(added)?;
         let kept: Vec<Kept> = found.into_iter().flatten().collect();
         if kept.len() < keys.len() {
-            self.warn_once("an example's outputs are too large");
+            self.warn_of_gap("an example's outputs are too large");
             return Ok(Known::Direct(output));
         }
         Ok(Known::Kept { rows, kept, computed: true })
@@ -199,12 +211,23 @@ impl<Te, I> CachedTeacher<Te, I> {
         Te: Teacher<B, T>,
     {
         if matches!(*self.store.borrow(), Store::Disk { .. }) {
-            self.warn_once("other features are asked for than it is for");
+            self.warn_of_gap("other features are asked for than it is for");
         }
-        Ok(Known::Direct(self.teacher.outputs(batch, wants)?))
+        self.has_gaps.set(true);
+        Ok(Known::Direct(self.ask(batch, wants)?))
     }
 
-    fn warn_once(&self, why: &str) {
+    fn ask<B, T>(&self, batch: &T, wants: Wants) -> Result<AdaptorOutput<B>, DistillError>
+    where
+        B: Backend,
+        Te: Teacher<B, T>,
+    {
+        self.teacher.get()?.outputs(batch, wants)
+    }
+
+    /// Something is not kept; the first time, the log says so.
+    fn warn_of_gap(&self, why: &str) {
+        self.has_gaps.set(true);
         if !self.is_warned.replace(true) {
             log::warn!("the teacher's outputs are not kept: {why}");
         }
@@ -271,8 +294,8 @@ where
         for key in keys {
             self.store.borrow_mut().forget(key);
         }
-        self.warn_once("they are of other shapes than those of other examples");
-        self.teacher.outputs(batch, wants)
+        self.warn_of_gap("they are of other shapes than those of other examples");
+        self.ask(batch, wants)
     }
 
     fn keeps_outputs(&self) -> bool {
@@ -285,6 +308,12 @@ where
             keys.into_iter().all(|key| self.store.borrow().contains(key))
         };
         if is_known { Ok(()) } else { self.fill(batch, wants).map(drop) }
+    }
+
+    fn rest(&self) {
+        if !self.has_gaps.get() {
+            self.teacher.rest();
+        }
     }
 }
 

@@ -92,6 +92,11 @@ impl<B: AutodiffBackend, M, T> CrdDistillation<B, M, T> {
     ) -> Self {
         Self { comparison, adaptor: Box::new(adaptor), teacher, crd }
     }
+
+    /// The features that are compared.
+    fn wants(&self) -> Wants {
+        self.comparison.wants().or(Wants { hidden: true, ..Wants::default() })
+    }
 }
 
 impl<B: AutodiffBackend, T> CrdMatch<B, T> {
@@ -305,7 +310,11 @@ where
     }
 
     fn recall(&mut self, batch: &T) -> Result<(), DistillError> {
-        self.teacher.recall(batch, self.comparison.wants())
+        self.teacher.recall(batch, self.wants())
+    }
+
+    fn rest_teachers(&mut self) {
+        self.teacher.rest();
     }
 
     fn loss(
@@ -314,7 +323,7 @@ where
         batch: &T,
         context: &StepContext,
     ) -> Result<LossTerms<B>, DistillError> {
-        let wants = self.comparison.wants().or(Wants { hidden: true, ..Wants::default() });
+        let wants = self.wants();
         let (student, projections) = (&trainable.student, &trainable.projections);
         let heads = heads(projections)?;
         let outputs = Outputs::of(student, self.adaptor.as_ref(), &self.teacher, batch, wants, context)?;

@@ -105,6 +105,10 @@ where
         self.teachers.recall(batch, self.comparison.wants())
     }
 
+    fn rest_teachers(&mut self) {
+        self.teachers.rest();
+    }
+
     fn loss(
         &mut self,
         trainable: &Trainable<B, M>,

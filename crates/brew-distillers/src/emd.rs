@@ -80,6 +80,11 @@ impl<B: AutodiffBackend, M, T> EmdDistillation<B, M, T> {
     ) -> Self {
         Self { comparison, adaptor: Box::new(adaptor), teacher, emd }
     }
+
+    /// The features that are compared.
+    fn wants(&self) -> Wants {
+        self.comparison.wants().or(self.emd.wants())
+    }
 }
 
 impl<B: AutodiffBackend> EmdMatch<B> {
@@ -286,7 +291,11 @@ where
     }
 
     fn recall(&mut self, batch: &T) -> Result<(), DistillError> {
-        self.teacher.recall(batch, self.comparison.wants())
+        self.teacher.recall(batch, self.wants())
+    }
+
+    fn rest_teachers(&mut self) {
+        self.teacher.rest();
     }
 
     fn loss(
@@ -295,7 +304,7 @@ where
         batch: &T,
         context: &StepContext,
     ) -> Result<LossTerms<B>, DistillError> {
-        let wants = self.comparison.wants().or(self.emd.wants());
+        let wants = self.wants();
         let (student, projections) = (&trainable.student, &trainable.projections);
         let outputs = Outputs::of(student, self.adaptor.as_ref(), &self.teacher, batch, wants, context)?;
         let mut terms = self.comparison.terms(projections, &outputs, context)?;
@@ -322,7 +331,7 @@ mod tests {
     use burn::tensor::TensorData;
 
     use super::*;
-    use crate::{ForwardContext, ModelTeacher, Objective};
+    use crate::{BatchRows, CachedTeacher, ForwardContext, ModelTeacher, Objective};
 
     #[test]
     fn cheap_layers_gain_mass() {
@@ -414,6 +423,31 @@ mod tests {
             resumed.loss(&linear(), &(), &CONTEXT).unwrap().terms()[0].value.clone().into_scalar();
         assert_eq!(second, continued);
         assert!(resumed.restore(json!({"emd_masses_bits": [[[1]]]}).into()).is_err());
+    }
+
+    /// What a continued run recalls is what its loss asks for, so that nothing is computed in another batch.
+    #[test]
+    fn what_is_recalled_has_the_features_of_the_loss() {
+        let seen = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+        let asked = seen.clone();
+        let says = move |_: &(), wants: Wants| {
+            asked.borrow_mut().push(wants);
+            Ok(output::<TestBackend>(&[[[[1.0; 2]; 2]]]))
+        };
+        let rows = |_: &()| BatchRows::<TestBackend> {
+            ids: vec![0],
+            texts: Vec::new(),
+            length: 2,
+            device: Default::default(),
+        };
+        let adaptor = |_: &Linear<AB>, _: &(), _: ForwardContext| Ok(output::<AB>(&[[[[1.0; 2]; 2]]]));
+        let (config, losses) = (DistillationConfig::default(), LossRegistry::default());
+        let teacher = CachedTeacher::new(says, rows);
+        let mut emd = EmdDistillation::new(config, hidden_only(), &losses, adaptor, teacher).unwrap();
+        Objective::<AB, Linear<AB>, ()>::recall(&mut emd, &()).unwrap();
+        emd.loss(&linear(), &(), &CONTEXT).unwrap();
+        let seen = seen.borrow();
+        assert!(!seen.is_empty() && seen.iter().all(|wants| wants.hidden), "{seen:?}");
     }
 
     #[test]

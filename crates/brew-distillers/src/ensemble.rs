@@ -76,6 +76,11 @@ impl<B: Backend, T> Ensemble<B, T> {
         self.members.iter().try_for_each(|member| member.recall(batch, wants))
     }
 
+    /// See [`Teacher::rest`].
+    pub(crate) fn rest(&self) {
+        self.members.iter().for_each(|member| member.rest());
+    }
+
     /// The weighted mean of the teachers' logits, one entry a prediction.
     pub(crate) fn mean_logits(
         &self,

@@ -126,6 +126,14 @@ where
             group.push(Computed::new(item, &terms, total));
             position.batch += 1;
             position.batch_in_epoch += 1;
+            if position.batch_in_epoch == plan.batches_per_epoch {
+                objective.rest_teachers();
+                for callback in &mut hooks.callbacks {
+                    callback
+                        .on_epoch_end(position.epoch)
+                        .map_err(|source| DistillError::Callback { step: position.step, source })?;
+                }
+            }
             if group.len() < size {
                 continue;
             }

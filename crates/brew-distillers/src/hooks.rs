@@ -122,6 +122,15 @@ pub trait Callback<M> {
         Ok(())
     }
 
+    /// When the last batch of an epoch, counted from 0, was computed, before the step that it belongs to.
+    ///
+    /// # Errors
+    /// Any error stops the run.
+    fn on_epoch_end(&mut self, epoch: usize) -> Result<(), CallbackError> {
+        let _ = epoch;
+        Ok(())
+    }
+
     /// Every `log_every` steps and at the end.
     ///
     /// # Errors

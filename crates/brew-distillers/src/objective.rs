@@ -126,6 +126,10 @@ pub trait Objective<B: AutodiffBackend, M: Student<B>, T> {
         Ok(())
     }
 
+    /// Every batch of an epoch was computed: teachers that kept all they said may rest, see
+    /// [`Teacher::rest`](crate::Teacher::rest).
+    fn rest_teachers(&mut self) {}
+
     /// What the objective keeps between batches besides what is trained, for a checkpoint; `None` where it
     /// keeps nothing.
     fn state(&self) -> Option<ObjectiveState> {

@@ -58,6 +58,10 @@ where
     fn recall(&self, batch: &SplitBatch<S, T>, wants: Wants) -> Result<(), DistillError> {
         self.0.recall(&batch.teacher, wants)
     }
+
+    fn rest(&self) {
+        self.0.rest();
+    }
 }
 
 /// A teacher of batches that are its outputs already.
@@ -121,6 +125,10 @@ where
 
     fn recall(&self, batch: &T, wants: Wants) -> Result<(), DistillError> {
         self.teacher.recall(batch, wants)
+    }
+
+    fn rest(&self) {
+        self.teacher.rest();
     }
 }
 

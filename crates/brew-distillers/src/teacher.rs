@@ -27,6 +27,10 @@ pub trait Teacher<B: Backend, T> {
         let _ = (batch, wants);
         Ok(())
     }
+
+    /// Every batch of an epoch was answered. A teacher that kept all it said lets go of what it needs to say more;
+    /// it may be asked again all the same.
+    fn rest(&self) {}
 }
 
 /// Any closure of the right shape, such as one that reads outputs from a file.

@@ -10,8 +10,9 @@ use brew_config::{
     ProjectionGroup, TrainingConfig,
 };
 use brew_distillers::{
-    AdaptorOutput, BatchRows, CachedTeacher, Callback, CallbackError, CheckpointFolder, Counted,
-    CrdDistiller, CrdInputs, DistillError, ForwardContext, Hooks, StepReport, Teacher, Trained, Wants,
+    AdaptorOutput, BatchRows, CachedTeacher, Callback, CallbackError, CheckpointEvent, CheckpointFolder,
+    Counted, CrdDistiller, CrdInputs, DistillError, ForwardContext, Hooks, StepReport, Teacher, Trained,
+    Wants,
 };
 use brew_random::Key;
 use brew_testkit::{TestAutodiffBackend as AB, TestBackend as B};
@@ -232,14 +233,41 @@ fn a_cached_teacher_teaches_the_same() {
     let expected = weights(&run(with_mean(), 3, plain, Hooks::new()).unwrap());
     assert_eq!(asked.get(), 18);
     let (own, asked) = teacher();
-    let cached = CachedTeacher::new(own, |batch: &Batch| BatchRows::<B> {
+    assert_eq!(weights(&run(with_mean(), 3, cached(own), Hooks::new()).unwrap()), expected);
+    assert_eq!(asked.get(), 6);
+}
+
+fn cached<Te>(teacher: Te) -> CachedTeacher<Te, impl Fn(&Batch) -> BatchRows<B>> {
+    CachedTeacher::new(teacher, |batch: &Batch| BatchRows {
         ids: batch.ids.clone(),
         texts: Vec::new(),
         length: batch.mask.dims()[1],
         device: Default::default(),
-    });
-    assert_eq!(weights(&run(with_mean(), 3, cached, Hooks::new()).unwrap()), expected);
-    assert_eq!(asked.get(), 6);
+    })
+}
+
+/// Knows of a teacher whether it still is, at each checkpoint.
+struct IsHere<'a>(Rc<Cell<usize>>, &'a RefCell<Vec<bool>>);
+
+impl<M> Callback<M> for IsHere<'_> {
+    fn on_checkpoint(&mut self, _: &M, _: CheckpointEvent<'_>) -> Result<Option<f64>, CallbackError> {
+        self.1.borrow_mut().push(Rc::strong_count(&self.0) > 1);
+        Ok(None)
+    }
+}
+
+#[test]
+fn a_teacher_that_has_said_everything_is_gone_before_the_first_checkpoint() {
+    let is_here = |reloads: bool| {
+        let (own, asked) = teacher();
+        let seen = RefCell::new(Vec::new());
+        let hooks = Hooks::new().with_callback(IsHere(asked, &seen));
+        let cached = if reloads { cached(own).with_reload(|| Ok(teacher().0)) } else { cached(own) };
+        run(crd(), 2, cached, hooks).unwrap();
+        seen.into_inner()
+    };
+    assert_eq!(is_here(true), [false, false]);
+    assert_eq!(is_here(false), [true, true], "one that cannot be made again stays");
 }
 
 #[test]

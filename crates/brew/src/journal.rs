@@ -69,6 +69,10 @@ impl<'a> Journal<'a> {
         self.observer.borrow_mut().step(step);
     }
 
+    pub(crate) fn epoch_over(&self, epoch: usize) {
+        self.observer.borrow_mut().epoch_over(epoch);
+    }
+
     pub(crate) fn report(&self, report: &StepReport) -> Result<(), CallbackError> {
         self.observer.borrow_mut().report(report);
         if let Some(curves) = self.curves.borrow_mut().as_mut() {

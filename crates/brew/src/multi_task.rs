@@ -282,6 +282,11 @@ impl<B: AutodiffBackend> Callback<MultiTaskClassifier<B>> for &Watch<'_, B> {
         Ok(())
     }
 
+    fn on_epoch_end(&mut self, epoch: usize) -> Result<(), CallbackError> {
+        self.journal.epoch_over(epoch);
+        Ok(())
+    }
+
     fn on_report(&mut self, report: &StepReport) -> Result<(), CallbackError> {
         self.journal.report(report)
     }

@@ -15,6 +15,12 @@ pub trait Observer {
         let _ = step;
     }
 
+    /// Every batch of an epoch, counted from 0, was computed. What the first one needed alone is free again, such as
+    /// the weights of teachers whose outputs are kept.
+    fn epoch_over(&mut self, epoch: usize) {
+        let _ = epoch;
+    }
+
     /// Losses since the last report.
     fn report(&mut self, report: &StepReport) {
         let _ = report;

@@ -10,11 +10,13 @@ use brew_distillers::{
 };
 use brew_losses::FeatureTensor;
 use brew_models::EncoderConfig;
+use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::backend::AutodiffBackend;
 
 use crate::adaptors::{TextBatches, describe};
 use crate::cache::Keeping;
+use crate::train::{teacher, teacher_folders};
 use crate::{Run, RunError, TaskModel, TaskModelAdaptor};
 
 /// A batch as the student reads it, and for each teacher with tokens of its own as that one does.
@@ -91,6 +93,10 @@ impl<B: AutodiffBackend> Teacher<B::InnerBackend, RunBatch<B>> for Only<B> {
 
     fn recall(&self, batch: &RunBatch<B>, wants: Wants) -> Result<(), DistillError> {
         self.0.recall(batch, wants)
+    }
+
+    fn rest(&self) {
+        self.0.rest();
     }
 }
 
@@ -170,7 +176,7 @@ fn members<B: AutodiffBackend>(
         let Some(keeping) = kept.next() else {
             return aligned::<B>(ReadingTeacher::<B>::new(model, index), index, has_own);
         };
-        let cached = cached_teacher::<B>(model, keeping);
+        let cached = reloadable::<B>(run, index, model, keeping);
         // Outputs are kept for the teacher's own tokens, before they are carried over.
         aligned::<B>(cached, index, has_own)
     });
@@ -197,6 +203,21 @@ impl<B: AutodiffBackend> Teacher<B::InnerBackend, RunBatch<B>> for ReadingTeache
     ) -> Result<AdaptorOutput<B::InnerBackend>, DistillError> {
         self.model.outputs(&read_by(batch, self.index).inner(), wants)
     }
+}
+
+/// A teacher that keeps what it says, and whose weights leave memory when it has said everything.
+fn reloadable<B: AutodiffBackend>(
+    run: &Run,
+    index: usize,
+    model: TaskModel<B::InnerBackend>,
+    keeping: Keeping,
+) -> CachedTeacher<ReadingTeacher<B>, RowsOf<B>> {
+    let device = Module::<B::InnerBackend>::devices(&model).into_iter().next().unwrap_or_default();
+    let (task, folder, labels) = (run.task(), teacher_folders(run)[index].clone(), run.labels.len());
+    cached_teacher::<B>(model, keeping).with_reload(move || {
+        let model = teacher(task, &folder, labels, &device).map_err(DistillError::batch)?;
+        Ok(ReadingTeacher::new(model, index))
+    })
 }
 
 /// What a teacher reads of a batch, as its cache needs to know it.

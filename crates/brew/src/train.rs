@@ -1,7 +1,7 @@
 //! Training and distillation of a checked run.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -195,21 +195,30 @@ pub(crate) fn teachers<B: AutodiffBackend>(
     run: &Run,
     device: &B::Device,
 ) -> Result<Vec<TaskModel<B::InnerBackend>>, RunError> {
-    let folders = match (run.kind, &run.config.teacher) {
+    teacher_folders(run).iter().map(|folder| teacher(run.task(), folder, run.labels.len(), device)).collect()
+}
+
+/// The folders of a distillation's teachers, none of a training on labels.
+pub(crate) fn teacher_folders(run: &Run) -> &[PathBuf] {
+    match (run.kind, &run.config.teacher) {
         (RunKind::Distill, Some(teacher)) => teacher.from.as_slice(),
         _ => &[],
-    };
-    let options = LoadOptions { num_labels: Some(run.labels.len()), ..LoadOptions::default() };
-    folders
-        .iter()
-        .map(|folder| {
-            let loaded = TaskModel::load(run.task(), folder, &options, device)?;
-            match loaded.initialised.is_empty() {
-                true => Ok(loaded.model),
-                false => Err(RunError::NoClassifier { path: folder.clone() }),
-            }
-        })
-        .collect()
+    }
+}
+
+/// The teacher of a folder.
+pub(crate) fn teacher<B: Backend>(
+    task: TaskKind,
+    folder: &Path,
+    num_labels: usize,
+    device: &B::Device,
+) -> Result<TaskModel<B>, RunError> {
+    let options = LoadOptions { num_labels: Some(num_labels), ..LoadOptions::default() };
+    let loaded = TaskModel::load(task, folder, &options, device)?;
+    match loaded.initialised.is_empty() {
+        true => Ok(loaded.model),
+        false => Err(RunError::NoClassifier { path: folder.to_owned() }),
+    }
 }
 
 /// The model of the last or the best checkpoint, without autodiff.
@@ -270,6 +279,11 @@ impl<B: AutodiffBackend> Callback<TaskModel<B>> for &Watch<'_, B> {
 
     fn on_step(&mut self, step: usize, _total_steps: usize) -> Result<(), CallbackError> {
         self.journal.step(step);
+        Ok(())
+    }
+
+    fn on_epoch_end(&mut self, epoch: usize) -> Result<(), CallbackError> {
+        self.journal.epoch_over(epoch);
         Ok(())
     }
 
