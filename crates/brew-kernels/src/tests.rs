@@ -379,7 +379,9 @@ fn three_steps_of_adamw_are_those_of_its_formula() {
         let doubles = |x: &Tensor<B, 1>| x.to_data().iter::<f64>().collect::<Vec<f64>>();
         let mut expected = state.each_ref().map(doubles);
         for t in 1..=3 {
-            let gradient = numbers::<B, 1>(10 + t, [count]);
+            // Numbers that never had a gradient, that have none yet, and that have none any more.
+            let gradient = numbers::<B, 1>(10 + t, [count]).slice_fill(20_000..21_000, 0.0);
+            let gradient = gradient.slice_fill(if t < 3 { 0..1_000 } else { 5_000..40_000 }, 0.0);
             let [p, m, v] = &mut expected;
             for (at, g) in doubles(&gradient).into_iter().enumerate() {
                 m[at] = 0.9 * m[at] + 0.1 * g;
