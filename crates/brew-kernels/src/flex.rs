@@ -24,6 +24,7 @@ mod layer_norm;
 mod linear;
 mod losses;
 mod matrix;
+mod on_demand;
 mod rows;
 mod softmax;
 mod storage;
@@ -35,7 +36,7 @@ pub(crate) use bf16::multiplies_bf16;
 pub(crate) use dropout::Dropout;
 pub(crate) use embedding::Embedding;
 pub(crate) use gelu::Gelu;
-pub(crate) use gradients::{scaled, squared_norm, zeros_of};
+pub(crate) use gradients::{scaled, squared_norm, zeros_beside};
 pub(crate) use layer_norm::{LayerNorm, ResidualLayerNorm};
 pub(crate) use linear::Linear;
 pub(crate) use losses::{

@@ -201,14 +201,14 @@ pub fn squared_norm<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, 1>
     x.square().sum()
 }
 
-/// Zeros beside a tensor.
+/// Zeros beside a tensor. Where most of a large one is zero itself, they take memory where they are written to.
 ///
 /// # Shapes
 /// - input and output: any, the same.
 pub fn zeros_like<B: Backend, const D: usize>(x: &Tensor<B, D>) -> Tensor<B, D> {
     #[cfg(feature = "flex")]
     if x.dtype() == burn::tensor::DType::F32
-        && let Some(zeros) = flex::zeros_of::<B>(x.shape())
+        && let Some(zeros) = flex::zeros_beside::<B>(primitive(x.clone()))
     {
         return tensor(zeros);
     }

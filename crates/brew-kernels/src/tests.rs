@@ -401,6 +401,24 @@ fn three_steps_of_adamw_are_those_of_its_formula() {
     check::<brew_testkit::TestBackend>();
 }
 
+/// An embedding table's gradient, most of which is zero.
+#[test]
+fn adamw_is_the_same_from_zeros_that_take_no_memory() {
+    let count = 1_100_000;
+    let step = AdamWStep { lr: 0.01, betas: [0.9, 0.99], eps: 1e-8, weight_decay: 0.1, step: 1 };
+    let gradients = [3_000..9_000, 700_000..700_100]
+        .map(|range| Tensor::<Flex, 1>::zeros([count], &Default::default()).slice_fill(range, 0.5));
+    let after = |zeros: fn(&Tensor<Flex, 1>) -> Tensor<Flex, 1>| {
+        let mut state = [numbers::<Flex, 1>(1, [count]), zeros(&gradients[0]), zeros(&gradients[0])];
+        for (gradient, t) in gradients.iter().zip(1..) {
+            let [p, m, v] = state;
+            state = adamw([p, gradient.clone(), m, v], &AdamWStep { step: t, ..step });
+        }
+        state.map(floats)
+    };
+    assert_eq!(after(zeros_like), after(|x| x.zeros_like()));
+}
+
 /// The value, and the gradients of input, weight and bias, whose computing begins behind the scope.
 fn linear_in_bf16(enabled: bool) -> Vec<Vec<f32>> {
     let inputs = [numbers::<Autodiff<Flex>, 2>(1, [37, 19]), numbers(2, [19, 45]), numbers(3, [1, 45])];

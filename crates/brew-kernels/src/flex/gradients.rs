@@ -1,12 +1,12 @@
 //! Gradients as wholes: their norm, their scaling, their beginning.
 
-use burn::tensor::{DType, Shape, TensorMetadata, backend::Backend};
-use burn_flex::FlexTensor;
+use burn::tensor::{DType, TensorMetadata, backend::Backend};
+use burn_flex::{FlexTensor, Layout};
 use rayon::prelude::*;
 
 use super::storage::{from_values, own, values, vector, zeros};
 use super::vector::{is_supported, sum, vectorised};
-use super::{is, same};
+use super::{is, on_demand, same};
 
 /// How many numbers a thread takes at once: the sum's order depends on it and on nothing else.
 const BLOCK: usize = 32 * 1024;
@@ -49,9 +49,32 @@ pub(super) fn multiplied(x: FlexTensor, factor: f32) -> FlexTensor {
     own(x, |x| x.par_chunks_mut(BLOCK).for_each(|x| multiply_each(x, factor)))
 }
 
-/// Zeros of a shape, if tensors of this backend are flex's.
-pub(crate) fn zeros_of<B: Backend>(shape: Shape) -> Option<B::FloatTensorPrimitive> {
-    is::<B, FlexTensor>().then(|| same(from_values(zeros(shape.num_elements()), shape)))
+/// Numbers that are looked at together for whether they are all zero: a page of memory.
+const PAGE: usize = 1024;
+
+/// From so many numbers on, zeros may be worth a map of their own.
+const LARGE: usize = 1 << 20;
+
+/// Zeros of a gradient's shape, if tensors of this backend are flex's. Where most of the gradient is zero, as an embedding
+/// table's is, its moments will be: such zeros take memory where they are written to.
+pub(crate) fn zeros_beside<B: Backend>(x: B::FloatTensorPrimitive) -> Option<B::FloatTensorPrimitive> {
+    if !is::<B, FlexTensor>() {
+        return None;
+    }
+    let x = same::<_, FlexTensor>(x).to_contiguous();
+    let shape = x.shape();
+    let count = shape.num_elements();
+    let zero_pages = || {
+        let is_zero = |page: &&[f32]| page.iter().all(|x| *x == 0.0);
+        values(&x).par_chunks(PAGE).filter(is_zero).count()
+    };
+    let bytes = (count >= LARGE && 2 * PAGE * zero_pages() > count)
+        .then(|| on_demand::zeros(count * size_of::<f32>()))
+        .flatten();
+    Some(same(match bytes {
+        Some(bytes) => FlexTensor::new(bytes, Layout::contiguous(shape), DType::F32),
+        None => from_values(zeros(count), shape),
+    }))
 }
 
 vectorised! {
@@ -70,9 +93,25 @@ vectorised! {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Shape;
     use burn_flex::Flex;
 
     use super::*;
+
+    #[test]
+    fn zeros_beside_a_gradient_are_zeros_of_its_shape() {
+        let count = LARGE + 5;
+        for step in [1, 7 * PAGE] {
+            let mut gradient = vec![0.0; count];
+            gradient.iter_mut().step_by(step).for_each(|x| *x = 1.0);
+            let gradient = from_values(gradient, Shape::new([count, 1]));
+            let Some(mut zeros) = zeros_beside::<Flex>(gradient.clone()) else { panic!("of flex") };
+            assert_eq!(zeros.shape(), gradient.shape());
+            assert!(values(&zeros).iter().all(|x| *x == 0.0));
+            zeros.storage_mut::<f32>()[count - 1] = 2.0;
+            assert_eq!(values(&zeros)[count - 2..], [0.0, 2.0]);
+        }
+    }
 
     #[test]
     fn a_tensor_of_ones_own_is_multiplied_in_its_place() {
