@@ -9,9 +9,9 @@ use memmap2::MmapMut;
 /// give any.
 pub(super) fn zeros(bytes: usize) -> Option<Bytes> {
     let pages = MmapMut::map_anon(bytes).ok()?;
-    // Whole pages of 2 MiB would be given out for one number.
+    // Whole pages of 2 MiB would be given out for one number. A system that knows no such pages refuses, and is right.
     #[cfg(target_os = "linux")]
-    pages.advise(memmap2::Advice::NoHugePage).ok()?;
+    let _ = pages.advise(memmap2::Advice::NoHugePage);
     // SAFETY: the map has `bytes` bytes, and all of a new map are zero.
     #[expect(unsafe_code, reason = "the length is the map's")]
     Some(unsafe { Bytes::from_controller(Box::new(Pages(pages)), bytes) })
