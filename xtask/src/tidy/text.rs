@@ -34,7 +34,7 @@ fn machine_paths(path: &str, text: &str, findings: &mut Vec<Finding>) {
     for folder in MACHINE_FOLDERS {
         let absolute = format!("/{folder}/");
         for (offset, _) in text.match_indices(&absolute) {
-            // `https://host/home/`, `../work/`, `~/work/`, `$DIR/work/`, `*/root/`: part of a longer path.
+            // Behind a host, a variable, a pattern or another folder it is part of a longer path.
             let longer = text[..offset]
                 .ends_with(|before: char| before.is_alphanumeric() || "._-~/*})>".contains(before));
             if !longer {
