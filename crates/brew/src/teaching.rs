@@ -16,7 +16,7 @@ use burn::tensor::backend::AutodiffBackend;
 
 use crate::adaptors::{TextBatches, describe};
 use crate::cache::Keeping;
-use crate::train::{teacher, teacher_folders};
+use crate::train::teacher;
 use crate::{Run, RunError, TaskModel, TaskModelAdaptor};
 
 /// A batch as the student reads it, and for each teacher with tokens of its own as that one does.
@@ -176,7 +176,7 @@ fn members<B: AutodiffBackend>(
         let Some(keeping) = kept.next() else {
             return aligned::<B>(ReadingTeacher::<B>::new(model, index), index, has_own);
         };
-        let cached = reloadable::<B>(run, index, model, keeping);
+        let cached = reloadable::<B>(run, model, keeping);
         // Outputs are kept for the teacher's own tokens, before they are carried over.
         aligned::<B>(cached, index, has_own)
     });
@@ -208,12 +208,12 @@ impl<B: AutodiffBackend> Teacher<B::InnerBackend, RunBatch<B>> for ReadingTeache
 /// A teacher that keeps what it says, and whose weights leave memory when it has said everything.
 fn reloadable<B: AutodiffBackend>(
     run: &Run,
-    index: usize,
     model: TaskModel<B::InnerBackend>,
     keeping: Keeping,
 ) -> CachedTeacher<ReadingTeacher<B>, RowsOf<B>> {
+    let index = keeping.plan.index;
     let device = Module::<B::InnerBackend>::devices(&model).into_iter().next().unwrap_or_default();
-    let (task, folder, labels) = (run.task(), teacher_folders(run)[index].clone(), run.labels.len());
+    let (task, folder, labels) = (run.task(), keeping.plan.teacher.clone(), run.labels.len());
     cached_teacher::<B>(model, keeping).with_reload(move || {
         let model = teacher(task, &folder, labels, &device).map_err(DistillError::batch)?;
         Ok(ReadingTeacher::new(model, index))

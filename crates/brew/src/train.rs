@@ -195,15 +195,11 @@ pub(crate) fn teachers<B: AutodiffBackend>(
     run: &Run,
     device: &B::Device,
 ) -> Result<Vec<TaskModel<B::InnerBackend>>, RunError> {
-    teacher_folders(run).iter().map(|folder| teacher(run.task(), folder, run.labels.len(), device)).collect()
-}
-
-/// The folders of a distillation's teachers, none of a training on labels.
-pub(crate) fn teacher_folders(run: &Run) -> &[PathBuf] {
-    match (run.kind, &run.config.teacher) {
+    let folders = match (run.kind, &run.config.teacher) {
         (RunKind::Distill, Some(teacher)) => teacher.from.as_slice(),
         _ => &[],
-    }
+    };
+    folders.iter().map(|folder| teacher(run.task(), folder, run.labels.len(), device)).collect()
 }
 
 /// The teacher of a folder.
